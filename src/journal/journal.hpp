@@ -1,0 +1,212 @@
+#pragma once
+// The one way in for change.
+//
+// A command is a function that reads and writes through a transaction. Commands
+// wait in a bounded queue; the commit thread takes all that wait, runs them in
+// ONE transaction in the order they came, commits once (durably), and then, on
+// the loop: the change feed advances, subscribers make their memory true, and
+// only after that the callers get their answers. While one batch commits the
+// next one gathers.
+//
+// Every change takes positions from one gapless sequence, given inside the
+// transaction. A sync token is such a position.
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.hpp"
+#include "base/loop.hpp"
+#include "base/metrics.hpp"
+#include "base/result.hpp"
+#include "base/task.hpp"
+#include "store/store.hpp"
+
+namespace haechi::journal {
+
+/// Gapless, from 1, in order of commit.
+using Position = std::int64_t;
+
+/// What kind of change an entry is. Each module owns a range; see docs/architecture.md.
+using Kind = std::int16_t;
+
+/// What the committing node hands to its own subscribers so that they need not
+/// parse `data`. Other nodes decode `data`.
+struct Payload {
+  virtual ~Payload() = default;
+};
+
+/// One change, as the feed tells it.
+struct Entry {
+  Position pos = 0;
+  Kind kind = 0;
+  std::string subject;   ///< whom or what it concerns: a user id, a room id
+  std::string data;      ///< self-contained JSON, enough for another node to follow
+  std::shared_ptr<const Payload> local;
+};
+
+/// The transaction of a batch as one command sees it. Commit thread only.
+class Tx {
+ public:
+  store::Connection& sql() { return sql_; }
+  WallMs wall_ms() const { return wall_ms_; }
+
+  /// Takes the next position and writes a feed row.
+  Position append(Kind kind, std::string_view subject, std::string_view data,
+                  std::shared_ptr<const Payload> local = nullptr);
+  /// Takes the next position for a row that the module writes itself into its own
+  /// table keyed by position (events): that row is the feed row.
+  Position append_stored(Kind kind, std::shared_ptr<const Payload> local);
+
+ private:
+  friend class Journal;
+  friend struct Batch;
+  Tx(store::Connection& sql, WallMs wall_ms, Position last) : sql_(sql), wall_ms_(wall_ms), last_(last) {}
+  store::Connection& sql_;
+  WallMs wall_ms_;
+  Position last_;
+  std::vector<Entry> entries_;
+};
+
+enum class Errc { Ok = 0, Full, Failed, ShuttingDown };
+const std::error_category& journal_category() noexcept;
+inline std::error_code make_error_code(Errc c) noexcept { return {static_cast<int>(c), journal_category()}; }
+
+/// Whether a command may fail after it has written something. `Guarded` commands
+/// run inside a savepoint, so that a refusal undoes only them. `Bare` ones promise
+/// to write only once they can no longer refuse: the hot path.
+enum class Guard { Guarded, Bare };
+
+struct Options {
+  std::size_t queue_max = 20'000;      ///< commands waiting; past it Errc::Full, at once
+  std::size_t batch_max = 2'000;
+  /// Runs commits on the loop itself, so that a simulation repeats from its seed.
+  bool inline_commits = false;
+  std::size_t keys_remembered_min = 8'000'000;  ///< idempotency records are kept at least for so many commands
+};
+
+/// A command's name in the outside world: the same scope and key have one effect
+/// and one answer, for ever (in the sense of Options::keys_remembered_min).
+/// scope: who and what, "@u:hs|DEVICE|/rooms/!r/send/m.room.message"; key: the client's.
+struct CommandKey {
+  std::string scope;
+  std::string key;
+};
+
+class Journal;
+
+/// The right to carry out a keyed command, or the answer that it already had.
+/// While one holder works, others with the same key wait for it. Dropping an
+/// unused claim lets the next one try.
+class Claim {
+ public:
+  Claim(Claim&&) noexcept;
+  Claim& operator=(Claim&&) noexcept;
+  ~Claim();
+  /// Set when the command was carried out before.
+  const std::optional<std::string>& answer() const { return answer_; }
+
+ private:
+  friend class Journal;
+  Claim() = default;
+  Journal* journal_ = nullptr;
+  std::uint64_t hash_ = 0;
+  std::string full_key_;
+  std::optional<std::string> answer_;
+};
+
+/// Loop thread only, unless said otherwise. Lifecycle: create, subscribe, start, stop.
+class Journal {
+ public:
+  /// Reads the last position and the newest idempotency records.
+  static Result<std::unique_ptr<Journal>> create(Loop& loop, store::Database& db, store::Readers& readers,
+                                                 const Clock& clock, Metrics& metrics, Options options);
+  virtual ~Journal();
+
+  /// Migrations of the journal's own tables; run before create().
+  static std::span<const store::Migration> migrations();
+
+  /// `follow` is called once a batch with its entries in order, after the commit
+  /// and before the batch's callers are answered. In order of subscription.
+  void subscribe(std::function<void(std::span<const Entry>)> follow);
+
+  void start();
+  /// Refuses new commands, commits what waits, closes the connection.
+  Task<void> stop();
+
+  /// Carries out `apply(Tx&) -> Result<T>` and answers once it is durable.
+  /// Errors of `apply` come back unchanged and change nothing. Errc::Full when
+  /// the queue is full (retry later); Errc::Failed when the store failed: nothing
+  /// of this command is recorded.
+  template <class F>
+  auto submit(F apply, Guard guard = Guard::Guarded) -> Task<std::invoke_result_t<F&, Tx&>> {
+    using R = std::invoke_result_t<F&, Tx&>;
+    auto job = std::make_unique<TypedJob<R, F>>(std::move(apply), guard);
+    auto future = job->promise.future();
+    if (auto queued = enqueue(std::move(job)); !queued) co_return std::unexpected(std::move(queued.error()));
+    co_return co_await future;
+  }
+
+  /// The once-only form: first claim, then (where there is no answer yet) submit with the claim.
+  Task<Result<Claim>> claim(CommandKey key);
+  /// As submit; `apply` returns Result<std::string>, the answer, which is recorded
+  /// in the same transaction under the claim's key.
+  template <class F>
+  Task<Result<std::string>> submit(Claim claim, F apply, Guard guard = Guard::Guarded) {
+    auto job = std::make_unique<TypedJob<Result<std::string>, F>>(std::move(apply), guard);
+    job->key_hash = claim.hash_;
+    job->full_key = claim.full_key_;
+    auto future = job->promise.future();
+    if (auto queued = enqueue(std::move(job)); !queued) co_return std::unexpected(std::move(queued.error()));
+    auto result = co_await future;
+    co_return result;   // the claim ends here: waiters with the same key find the answer
+  }
+
+  /// The newest position that is durable and that every subscriber has followed.
+  Position position() const { return position_; }
+  /// Commands that wait; for metrics and for readiness.
+  std::size_t queued() const;
+  /// False once the store has failed in a way that needs an operator (disk full, I/O error).
+  bool healthy() const;
+
+ protected:
+  struct Job {
+    explicit Job(Guard g) : guard(g) {}
+    virtual ~Job() = default;
+    virtual bool apply(Tx& tx) = 0;          ///< commit thread; false: refused
+    virtual std::string_view answer() const { return {}; }
+    virtual void finish() = 0;               ///< loop thread: gives the stored result
+    virtual void finish(Error error) = 0;    ///< loop thread
+    Guard guard;
+    std::uint64_t key_hash = 0;
+    std::string full_key;
+  };
+  template <class R, class F>
+  struct TypedJob final : Job {
+    TypedJob(F f, Guard g) : Job(g), function(std::move(f)) {}
+    bool apply(Tx& tx) override {
+      result.emplace(function(tx));
+      return result->has_value();
+    }
+    std::string_view answer() const override {
+      if constexpr (std::is_same_v<R, Result<std::string>>) return **result;
+      else return {};
+    }
+    void finish() override { promise.set(*std::move(result)); }
+    void finish(Error error) override { promise.set(R(std::unexpected(std::move(error)))); }
+    F function;
+    std::optional<R> result;
+    Promise<R> promise;
+  };
+  virtual Result<> enqueue(std::unique_ptr<Job> job) = 0;
+  Position position_ = 0;
+};
+
+}  // namespace haechi::journal
+
+template <>
+struct std::is_error_code_enum<haechi::journal::Errc> : std::true_type {};

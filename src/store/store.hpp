@@ -1,0 +1,198 @@
+#pragma once
+// SQL behind one seam. Statements are written once, in the dialect that SQLite
+// and PostgreSQL share, with placeholders $1, $2, ...; what differs between the
+// engines stays inside store/.
+//
+// A Connection belongs to one thread at a time. A statement that fails (disk,
+// syntax, lost server) throws SqlError: it is caught at the border of the job
+// that ran it (the journal's batch, the read pool). What callers expect to
+// happen, such as a row that exists already, is said with ON CONFLICT instead.
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "base/pool.hpp"
+#include "base/result.hpp"
+
+namespace haechi::store {
+
+/// A statement with a name for logs. Make them `inline constexpr` or static: the
+/// prepared form is cached by the address of the text.
+struct Sql {
+  const char* text;
+};
+
+struct Blob {
+  std::string_view bytes;
+};
+
+/// What is bound to a placeholder. Views must hold for the call only.
+using Value = std::variant<std::nullptr_t, std::int64_t, double, std::string_view, Blob>;
+
+template <class T>
+Value to_value(const T& v) {
+  if constexpr (std::is_same_v<T, Value>) return v;
+  else if constexpr (std::is_same_v<T, std::nullptr_t>) return nullptr;
+  else if constexpr (std::is_same_v<T, bool>) return std::int64_t{v};
+  else if constexpr (std::is_integral_v<T>) return static_cast<std::int64_t>(v);
+  else if constexpr (std::is_floating_point_v<T>) return static_cast<double>(v);
+  else if constexpr (std::is_same_v<T, Blob>) return v;
+  else return std::string_view(v);
+}
+template <class T>
+Value to_value(const std::optional<T>& v) {
+  return v ? to_value(*v) : Value(nullptr);
+}
+
+class SqlError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// The current row of a query; views hold until the next row. Columns from 0.
+class Row {
+ public:
+  virtual bool is_null(int column) const = 0;
+  virtual std::int64_t i64(int column) const = 0;
+  virtual double f64(int column) const = 0;
+  virtual std::string_view text(int column) const = 0;  ///< blobs too
+  std::string str(int column) const { return std::string(text(column)); }
+  std::optional<std::string> opt_str(int column) const {
+    return is_null(column) ? std::nullopt : std::optional(str(column));
+  }
+  std::optional<std::int64_t> opt_i64(int column) const {
+    return is_null(column) ? std::nullopt : std::optional(i64(column));
+  }
+
+ protected:
+  ~Row() = default;
+};
+
+using RowFn = std::function<void(const Row&)>;
+
+class Connection {
+ public:
+  virtual ~Connection() = default;
+
+  /// Runs a statement; returns the number of rows changed.
+  template <class... A>
+  std::int64_t exec(const Sql& sql, const A&... args) {
+    const Value values[] = {to_value(args)..., Value(nullptr)};
+    return run(sql, {values, sizeof...(args)}, nullptr);
+  }
+  /// Calls `row` for each row.
+  template <class... A>
+  void each(const Sql& sql, const RowFn& row, const A&... args) {
+    const Value values[] = {to_value(args)..., Value(nullptr)};
+    run(sql, {values, sizeof...(args)}, &row);
+  }
+  /// Maps the first row, or nothing.
+  template <class F, class... A>
+  auto one(const Sql& sql, F map, const A&... args) -> std::optional<std::invoke_result_t<F, const Row&>> {
+    std::optional<std::invoke_result_t<F, const Row&>> out;
+    each(sql, [&](const Row& r) { if (!out) out.emplace(map(r)); }, args...);
+    return out;
+  }
+  /// Maps every row.
+  template <class F, class... A>
+  auto all(const Sql& sql, F map, const A&... args) {
+    std::vector<std::invoke_result_t<F, const Row&>> out;
+    each(sql, [&](const Row& r) { out.push_back(map(r)); }, args...);
+    return out;
+  }
+  template <class... A>
+  std::optional<std::int64_t> one_i64(const Sql& sql, const A&... args) {
+    std::optional<std::int64_t> out;
+    each(sql, [&](const Row& r) { if (!out && !r.is_null(0)) out = r.i64(0); }, args...);
+    return out;
+  }
+
+  /// Runs text that is not worth preparing: migrations, pragmas. May hold several statements.
+  virtual void script(std::string_view text) = 0;
+
+  virtual void begin() = 0;
+  virtual void commit() = 0;
+  virtual void rollback() noexcept = 0;
+  /// A nested scope inside a transaction.
+  virtual void savepoint() = 0;
+  virtual void release() = 0;
+  virtual void rollback_to() = 0;
+
+ protected:
+  virtual std::int64_t run(const Sql& sql, std::span<const Value> args, const RowFn* row) = 0;
+};
+
+enum class Access { ReadOnly, ReadWrite };
+
+/// One database; makes connections. Thread-safe.
+class Database {
+ public:
+  virtual ~Database() = default;
+  virtual std::unique_ptr<Connection> connect(Access access) = 0;
+  /// "sqlite" or "postgresql".
+  virtual std::string_view engine() const = 0;
+  /// Moves the log into the main file where the engine has one; called by the journal when quiet.
+  virtual void checkpoint(Connection&) {}
+};
+
+struct SqliteOptions {
+  std::string path;
+  int checkpoint_pages = 20000;
+  int cache_mib = 256;
+};
+/// Opens or creates; Errc::Io when the file cannot be used, or another process holds it.
+Result<std::unique_ptr<Database>> open_sqlite(SqliteOptions options);
+
+/// One numbered step of a module's schema. Forward only; applied in order of
+/// (module registration, number), each in its own transaction, and recorded in
+/// `migrations`. The same SQL runs on both engines.
+struct Migration {
+  std::string_view module;
+  int number;
+  std::string_view name;
+  std::string_view sql;
+};
+/// Errc::Conflict when the database is newer than this program.
+Result<> migrate(Database& db, std::span<const Migration> steps);
+
+/// Reads off the loop: each thread has its own read-only connection and sees
+/// only what is committed. Loop thread only.
+class Readers {
+ public:
+  Readers(Loop& loop, Database& db, std::size_t threads, std::size_t queue_max);
+  ~Readers();
+
+  /// Runs `f(Connection&) -> Result<T>` on a reader thread; SqlError comes back as Errc::Io.
+  template <class F>
+  auto read(F f) -> Task<std::invoke_result_t<F&, Connection&>> {
+    return pool_.run([this, f = std::move(f)]() mutable {
+      Lease lease(*this);
+      return f(*lease.connection);
+    });
+  }
+
+ private:
+  struct Lease {
+    explicit Lease(Readers& r) : readers(r), connection(r.take()) {}
+    ~Lease() { readers.give(std::move(connection)); }
+    Readers& readers;
+    std::unique_ptr<Connection> connection;
+  };
+  std::unique_ptr<Connection> take();
+  void give(std::unique_ptr<Connection> c);
+
+  Database& db_;
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<Connection>> free_;
+  BlockingPool pool_;
+};
+
+}  // namespace haechi::store
