@@ -51,6 +51,8 @@ find_package(spdlog REQUIRED)
 pkg_check_modules(sodium REQUIRED IMPORTED_TARGET libsodium)
 pkg_check_modules(sqlite REQUIRED IMPORTED_TARGET sqlite3)
 pkg_check_modules(vips REQUIRED IMPORTED_TARGET vips)
+# Its -pthread would not match the precompiled header.
+set_property(TARGET PkgConfig::vips PROPERTY INTERFACE_COMPILE_OPTIONS "")
 pkg_check_modules(curl REQUIRED IMPORTED_TARGET libcurl)
 pkg_check_modules(xml2 REQUIRED IMPORTED_TARGET libxml-2.0)
 
