@@ -97,17 +97,16 @@ class Accounts {
 
   // -- for the module's other rooms --
   void add_hooks(const Hooks* hooks) { hooks_.push_back(hooks); }
-  void follow(std::span<const journal::Entry> entries);
+  void follow(const journal::Entry& entry);
 
  private:
   using Recent = std::list<std::shared_ptr<const UserRecord>>;
   void remember(std::shared_ptr<const UserRecord> user);
-  Task<Result<std::string>> prove(std::string user_id, std::string password, std::string address);
+  Task<Result<>> prove(std::string user_id, std::string password, std::string address);
   Task<Result<LoggedIn>> log_in(std::string user_id, DeviceRequest device, std::optional<Sha256> spent_token);
-  Task<Result<>> set_flag(std::string user_id, const char* flag, bool value);
-  Result<std::string> new_localpart(const RegisterRequest& request);
+  Task<Result<>> change_record(std::string user_id, std::function<void(UserRecord&)> change);
+  Result<std::string> new_localpart(std::string_view wanted) const;
 
-  Loop& loop_;
   store::Readers& readers_;
   journal::Journal& journal_;
   Random& random_;

@@ -37,8 +37,7 @@ class Passwords {
 
  private:
   PasswordOptions options_;
-  std::string dummy_;  ///< made on first need, at today's cost; pool threads only
-  std::mutex dummy_mutex_;
+  std::string dummy_;  ///< matches no password, at today's cost
   BlockingPool pool_;
 };
 

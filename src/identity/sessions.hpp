@@ -68,7 +68,7 @@ class Sessions {
   void open(journal::Tx& tx, const UserRecord& user, const Draft& draft) const;
   /// Commit thread: removes the user's devices, all or all but `keep`.
   void close_all(journal::Tx& tx, std::string_view user_id, std::string_view keep = {}) const;
-  void follow(std::span<const journal::Entry> entries);
+  void follow(const journal::Entry& entry);
   /// Writes what seen() noted and joins what runs.
   Task<void> stop();
 
@@ -85,9 +85,7 @@ class Sessions {
     std::shared_ptr<const Session> session;
   };
   using CachedList = std::list<Cached>;
-  struct Loading {
-    std::vector<std::string> touched;  ///< users that changed while the read was under way
-  };
+  struct Loading;
   struct Seen {
     std::string user_id, device_id, ip;
     WallMs at = 0;
@@ -96,7 +94,7 @@ class Sessions {
   void insert(const Sha256& key, std::shared_ptr<const Session> session);
   void evict(std::string_view user_id, std::string_view device_id);
   void drop(CachedList::iterator at);
-  Task<Result<>> confirm(std::int64_t session_id, std::int64_t generation, std::string user_id);
+  Task<Result<>> confirm(std::int64_t session_id, std::int64_t generation);
   void remove_device(journal::Tx& tx, std::string_view user_id, std::string_view device_id) const;
   void arm_flush();
   Task<void> flush();
@@ -111,7 +109,7 @@ class Sessions {
   CachedList recent_;  ///< front: used last
   std::unordered_map<Sha256, CachedList::iterator, HashOfHash> by_token_;
   std::unordered_map<std::string, std::vector<Sha256>, StringHash, std::equal_to<>> by_user_;
-  std::list<Loading> loading_;
+  std::vector<Loading*> loading_;
   std::unordered_map<std::string, Seen> seen_;  ///< by user and device
   bool stopping_ = false;
   TimerQueue::Timer flush_timer_;

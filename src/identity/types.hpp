@@ -97,6 +97,10 @@ struct RegistrationToken {
   std::optional<WallMs> expires_ms;
 };
 
+/// How kUserChanged travels.
+std::string user_to_feed(const UserRecord& user);
+UserRecord user_from_feed(std::string_view user_id, std::string_view data);
+
 /// What other modules do when accounts change. Empty members are skipped.
 /// `*_tx` run on the commit thread inside the same transaction, so that a crash
 /// cannot part them from the change; the others on the loop, after the commit,
