@@ -47,10 +47,7 @@ template <class T>
 struct TaskPromise : TaskPromiseBase {
   std::optional<T> value;
   Task<T> get_return_object() noexcept;
-  template <class U>
-  void return_value(U&& v) {
-    value.emplace(std::forward<U>(v));
-  }
+  void return_value(T v) { value.emplace(std::move(v)); }
   T take() {
     if (exception) std::rethrow_exception(exception);
     return *std::move(value);

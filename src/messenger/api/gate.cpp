@@ -1,0 +1,80 @@
+#include "messenger/api/gate.hpp"
+
+#include "messenger/errc.hpp"
+
+namespace haechi::messenger {
+
+Gate::Gate(identity::Sessions& sessions, const Clock& clock, const Limits& limits)
+    : messages(clock, limits.message),
+      joins(clock, limits.join),
+      invites(clock, limits.invite),
+      registrations(clock, limits.registration),
+      media(clock, limits.media),
+      sessions_(sessions) {}
+
+std::string_view Gate::token_of(net::Request& req, std::string& storage) {
+  const auto header = req.header("authorization");
+  constexpr std::string_view kBearer = "bearer ";
+  if (header.size() > kBearer.size() && iequals_ascii(header.substr(0, kBearer.size()), kBearer)) {
+    return trim(header.substr(kBearer.size()));
+  }
+  if (req.query.find("access_token=") == std::string_view::npos) return {};
+  storage = req.param("access_token").value_or("");
+  return storage;
+}
+
+SessionPtr Gate::at_hand(net::Request& req) {
+  std::string storage;
+  const auto token = token_of(req, storage);
+  if (token.empty()) return nullptr;
+  auto session = sessions_.try_authenticate_shared(token);
+  if (!session || session->locked || session->suspended || session->guest) return nullptr;
+  sessions_.seen(*session, req.peer);
+  return session;
+}
+
+Task<Result<SessionPtr>> Gate::require(net::Request& req, Guests guests) {
+  std::string storage;
+  CO_TRY(auto session, co_await sessions_.authenticate(std::string(token_of(req, storage))));
+  CO_TRY_DO(identity::require_unlocked(*session));
+  if (guests == Guests::Refused) CO_TRY_DO(identity::require_not_guest(*session));
+  sessions_.seen(*session, req.peer);
+  co_return session;
+}
+
+Task<Result<SessionPtr>> Gate::optional(net::Request& req) {
+  std::string storage;
+  if (token_of(req, storage).empty()) co_return SessionPtr{};
+  co_return co_await require(req, Guests::Allowed);
+}
+
+Task<Result<SessionPtr>> Gate::require_active(net::Request& req, Guests guests) {
+  CO_TRY(auto session, co_await require(req, guests));
+  if (session->suspended) co_return fail(Errc::UserSuspended, "This account is suspended");
+  co_return session;
+}
+
+Task<Result<SessionPtr>> Gate::require_admin(net::Request& req) {
+  CO_TRY(auto session, co_await require(req));
+  if (!session->admin) co_return fail(Errc::Forbidden, "Only server administrators may do this");
+  co_return session;
+}
+
+Result<json::object> read_body(const net::Request& req, EmptyBody empty) {
+  if (req.body.empty() && empty == EmptyBody::IsObject) return json::object{};
+  auto value = parse_json(req.body);
+  if (!value) return fail(Errc::NotJson, "The request body is " + value.error().message);
+  if (!value->is_object()) return fail(Errc::BadJson, "The request body must be a JSON object");
+  return std::move(value->get_object());
+}
+
+Result<std::string> need_string(const json::object& o, std::string_view key) {
+  const auto* v = get(o, key);
+  if (!v) return fail(Errc::MissingParam, "Missing: " + std::string(key));
+  if (!v->is_string()) return fail(Errc::BadJson, std::string(key) + " must be a string");
+  return std::string(sv(v->get_string()));
+}
+
+net::Response reply(const json::object& o, int status) { return {.status = status, .body = json::serialize(o)}; }
+
+}  // namespace haechi::messenger

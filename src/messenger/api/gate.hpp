@@ -1,0 +1,64 @@
+#pragma once
+// The one place where a request becomes somebody. Every route says here what it
+// needs; nothing behind it asks again who is calling.
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/json.hpp"
+#include "identity/rate_limiter.hpp"
+#include "identity/sessions.hpp"
+#include "net/http.hpp"
+
+namespace haechi::messenger {
+
+using SessionPtr = std::shared_ptr<const identity::Session>;
+
+enum class Guests { Refused, Allowed };
+
+/// Rates per user (per address before there is one). per_second 0: no limit.
+struct Limits {
+  identity::Rate message{0, 1};
+  identity::Rate join{0, 1};
+  identity::Rate invite{0, 1};
+  identity::Rate registration{0, 1};
+  identity::Rate media{0, 1};
+};
+
+class Gate {
+ public:
+  Gate(identity::Sessions& sessions, const Clock& clock, const Limits& limits);
+
+  /// From `Authorization: Bearer` or, for old clients, `?access_token=`.
+  /// identity::Errc::MissingToken, UnknownToken, Locked, GuestsForbidden.
+  Task<Result<SessionPtr>> require(net::Request& req, Guests guests = Guests::Refused);
+  /// The same without a wait, where the session is at hand; null otherwise: then ask require().
+  SessionPtr at_hand(net::Request& req);
+  /// Null when the request carries no token.
+  Task<Result<SessionPtr>> optional(net::Request& req);
+  /// Also refuses who is suspended: for everything that others see.
+  Task<Result<SessionPtr>> require_active(net::Request& req, Guests guests = Guests::Refused);
+  Task<Result<SessionPtr>> require_admin(net::Request& req);
+
+  identity::RateLimiter messages, joins, invites, registrations, media;
+
+ private:
+  static std::string_view token_of(net::Request& req, std::string& storage);
+  identity::Sessions& sessions_;
+};
+
+/// M_NOT_JSON or M_BAD_JSON; an empty body counts as {} where `empty_ok`.
+enum class EmptyBody { Refused, IsObject };
+Result<json::object> read_body(const net::Request& req, EmptyBody empty = EmptyBody::Refused);
+
+/// A string member that must be there: M_MISSING_PARAM, M_BAD_JSON.
+Result<std::string> need_string(const json::object& o, std::string_view key);
+
+net::Response reply(const json::object& o, int status = 200);
+inline net::Response reply_text(std::string body) { return net::Response::of_json(std::move(body)); }
+
+/// "user|device": how events remember who sent them.
+inline std::string device_key(const identity::Session& s) { return s.user_id + '|' + s.device_id; }
+
+}  // namespace haechi::messenger

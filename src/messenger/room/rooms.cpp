@@ -1,0 +1,332 @@
+#include "messenger/room/rooms.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "messenger/errc.hpp"
+#include "messenger/kinds.hpp"
+#include "messenger/room/repo.hpp"
+
+namespace haechi::messenger {
+namespace {
+
+std::vector<Position> within(std::vector<Position> positions, Position from, Position to) {
+  std::erase_if(positions, [&](Position p) { return p < from || p >= to; });
+  return positions;
+}
+
+}  // namespace
+
+std::uint64_t event_key(std::string_view event_id) {
+  // An event id is a hash already: sixteen of its characters mixed are enough.
+  std::uint64_t a = 0;
+  std::uint64_t b = 0;
+  if (event_id.size() >= 17) {
+    std::memcpy(&a, event_id.data() + 1, 8);
+    std::memcpy(&b, event_id.data() + 9, 8);
+  } else {
+    std::memcpy(&a, event_id.data(), std::min<std::size_t>(8, event_id.size()));
+  }
+  std::uint64_t v = (a * 0x9E3779B97F4A7C15ull) ^ (b + (a >> 29));
+  v ^= v >> 32;
+  return v * 0xD6E8FEB86659FD93ull;
+}
+
+Rooms::Rooms(Loop& loop, store::Readers& readers) : loop_(loop), readers_(readers) {}
+
+Result<> Rooms::start(store::Database& db, journal::Journal& journal) {
+  try {
+    auto c = db.connect(store::Access::ReadOnly);
+    by_event_id_.load(*c);
+    by_room_.load(*c);
+    last_num_ = repo::last_room_num(*c);
+    repo::each_event_ref(*c, std::min(by_event_id_.indexed_upto(), by_room_.indexed_upto()),
+                         [&](Position pos, std::int64_t room, std::string_view event_id) {
+                           if (pos > by_event_id_.indexed_upto()) by_event_id_.add(event_key(event_id), pos);
+                           if (pos > by_room_.indexed_upto()) by_room_.add(static_cast<std::uint64_t>(room), pos);
+                         });
+  } catch (const store::SqlError& e) {
+    return fail(haechi::Errc::Io, e.what());
+  }
+  head_ = journal.position();
+  journal.maintain(by_event_id_);
+  journal.maintain(by_room_);
+  journal.subscribe([this](std::span<const journal::Entry> entries) { follow(entries); });
+  return {};
+}
+
+RoomPtr Rooms::find(std::string_view room_id) const {
+  const auto it = by_id_.find(room_id);
+  return it == by_id_.end() ? nullptr : it->second;
+}
+
+RoomPtr Rooms::find(std::int64_t num) const {
+  const auto it = by_num_.find(num);
+  return it == by_num_.end() ? nullptr : it->second;
+}
+
+RoomPtr Rooms::add_new(std::int64_t num, std::string room_id, const RoomVersion& version) {
+  auto room = std::make_shared<Room>(num, std::move(room_id), version);
+  by_id_.emplace(room->id, room);
+  by_num_.emplace(num, room);
+  return room;
+}
+
+void Rooms::drop_new(std::string_view room_id) {
+  const auto it = by_id_.find(room_id);
+  if (it == by_id_.end()) return;
+  by_num_.erase(it->second->num);
+  by_id_.erase(it);
+}
+
+namespace {
+RoomPtr build(repo::LoadedRoom loaded) {
+  const auto* version = find_room_version(loaded.row.version);
+  if (!version) throw std::runtime_error("stored room version is unknown: " + loaded.row.version);
+  auto room = std::make_shared<Room>(loaded.row.num, std::move(loaded.row.room_id), *version);
+  room->load_state(std::move(loaded.state));
+  room->load_timeline(std::move(loaded.timeline), loaded.timeline_from);
+  for (auto& r : loaded.receipts) {
+    room->last_receipt_pos = std::max(room->last_receipt_pos, r.pos);
+    room->receipts[r.user][{r.type, r.thread}] = Receipt{std::move(r.event_id), r.event_pos, r.ts, r.pos};
+  }
+  for (auto& p : loaded.parents) room->parents.insert(std::move(p));
+  return room;
+}
+}  // namespace
+
+RoomPtr Rooms::adopt(RoomPtr loaded) {
+  // Somebody else may have loaded the same room meanwhile: theirs has followed the feed.
+  if (auto present = find(loaded->num)) return present;
+  by_id_.emplace(loaded->id, loaded);
+  by_num_.emplace(loaded->num, loaded);
+  for (auto* o : observers_) o->on_loaded(*loaded);
+  evict_some();
+  return loaded;
+}
+
+Task<Result<RoomPtr>> Rooms::get(std::string room_id) {
+  if (auto room = find(room_id)) co_return room;
+  auto row = co_await readers_.read([&](store::Connection& c) -> Result<std::optional<repo::RoomRow>> {
+    return repo::room_by_id(c, room_id);
+  });
+  if (!row) co_return std::unexpected(std::move(row.error()));
+  if (!*row) co_return fail(Errc::NotFound, "No such room");
+  std::vector<std::int64_t> nums{(*row)->num};
+  CO_TRY(auto rooms, co_await get_all(std::move(nums)));
+  if (rooms.empty()) co_return fail(Errc::NotFound, "No such room");
+  co_return rooms.front();
+}
+
+Task<Result<std::vector<RoomPtr>>> Rooms::get_all(std::vector<std::int64_t> nums) {
+  struct Wanted {
+    std::int64_t num;
+    std::vector<Position> recent;
+  };
+  std::vector<Wanted> missing;
+  for (const auto num : nums) {
+    if (!find(num)) missing.push_back({num, by_room_.find_recent(static_cast<std::uint64_t>(num))});
+  }
+  if (!missing.empty()) {
+    auto loaded = co_await readers_.read([&](store::Connection& c) -> Result<std::vector<RoomPtr>> {
+      std::vector<RoomPtr> out;
+      for (auto& w : missing) {
+        if (auto row = repo::room_by_num(c, w.num)) {
+          out.push_back(build(repo::load_room(c, *std::move(row), by_room_, std::move(w.recent))));
+        }
+      }
+      return out;
+    });
+    if (!loaded) co_return std::unexpected(std::move(loaded.error()));
+    for (auto& room : *loaded) adopt(std::move(room));
+  }
+  std::vector<RoomPtr> out;
+  out.reserve(nums.size());
+  for (const auto num : nums) {
+    if (auto room = find(num)) out.push_back(std::move(room));
+  }
+  co_return out;
+}
+
+Task<Result<EventPtr>> Rooms::event(RoomPtr room, std::string event_id) {
+  for (auto it = room->timeline().rbegin(); it != room->timeline().rend(); ++it) {
+    if ((*it)->event_id == event_id) co_return *it;
+  }
+  CO_TRY(auto found, co_await event_anywhere(std::move(event_id)));
+  if (found.second->room_num != room->num) co_return fail(Errc::NotFound, "No such event in this room");
+  co_return found.second;
+}
+
+Task<Result<std::pair<RoomPtr, EventPtr>>> Rooms::event_anywhere(std::string event_id) {
+  const auto recent = by_event_id_.find_recent(event_key(event_id));
+  auto found = co_await readers_.read([&](store::Connection& c) -> Result<EventPtr> {
+    auto e = repo::event_by_id(c, by_event_id_, event_id, recent);
+    if (!e) return fail(Errc::NotFound, "No such event");
+    std::vector<EventPtr> one{std::move(e)};
+    repo::attach_redactions(c, one);
+    return one.front();
+  });
+  if (!found) co_return std::unexpected(std::move(found.error()));
+  std::vector<std::int64_t> nums{(*found)->room_num};
+  CO_TRY(auto rooms, co_await get_all(std::move(nums)));
+  if (rooms.empty()) co_return fail(Errc::NotFound, "No such event");
+  co_return std::pair{rooms.front(), *std::move(found)};
+}
+
+Task<Result<std::vector<EventPtr>>> Rooms::events_at(RoomPtr room, std::vector<Position> positions) {
+  std::vector<EventPtr> out;
+  bool all_in_memory = true;
+  const auto& line = room->timeline();
+  for (const auto p : positions) {
+    const auto it = std::ranges::lower_bound(line, p, {}, [](const EventPtr& e) { return e->pos; });
+    if (it == line.end() || (*it)->pos != p) {
+      all_in_memory = false;
+      break;
+    }
+    out.push_back(*it);
+  }
+  if (all_in_memory) co_return out;
+  co_return co_await readers_.read([&](store::Connection& c) -> Result<std::vector<EventPtr>> {
+    auto events = repo::events_at(c, positions);
+    repo::attach_redactions(c, events);
+    return events;
+  });
+}
+
+Task<Result<std::vector<EventPtr>>> Rooms::range(RoomPtr room, Position from, Position to, std::size_t limit,
+                                                 Direction dir) {
+  from = std::max<Position>(from, 1);
+  const auto& line = room->timeline();
+  std::vector<EventPtr> out;
+  if (dir == Direction::Backward) {
+    // What memory covers may be enough.
+    for (auto it = line.rbegin(); it != line.rend() && out.size() < limit; ++it) {
+      if ((*it)->pos < from) break;
+      if ((*it)->pos < to) out.push_back(*it);
+    }
+    if (out.size() >= limit || from >= room->timeline_from()) co_return out;
+    to = std::min(to, room->timeline_from());
+  } else if (from >= room->timeline_from()) {
+    for (const auto& e : line) {
+      if (out.size() >= limit || e->pos >= to) break;
+      if (e->pos >= from) out.push_back(e);
+    }
+    co_return out;
+  }
+  const std::size_t missing = limit - out.size();
+  auto recent = within(by_room_.find_recent(static_cast<std::uint64_t>(room->num)), from, to);
+  auto older = co_await readers_.read([&](store::Connection& c) -> Result<std::vector<EventPtr>> {
+    using Order = store::LateIndex::Order;
+    std::vector<Position> positions;
+    const auto key = static_cast<std::uint64_t>(room->num);
+    if (dir == Direction::Backward) {
+      if (recent.size() > missing) recent.erase(recent.begin(), recent.end() - static_cast<std::ptrdiff_t>(missing));
+      if (recent.size() < missing) positions = by_room_.find_stored(c, key, from, to, missing, Order::Descending);
+    } else {
+      if (recent.size() > missing) recent.resize(missing);
+      positions = by_room_.find_stored(c, key, from, to, missing, Order::Ascending);
+    }
+    positions.insert(positions.end(), recent.begin(), recent.end());
+    std::ranges::sort(positions);
+    positions.erase(std::unique(positions.begin(), positions.end()), positions.end());
+    if (dir == Direction::Backward) std::ranges::reverse(positions);
+    if (positions.size() > missing) positions.resize(missing);
+    auto events = repo::events_at(c, positions);
+    repo::attach_redactions(c, events);
+    return events;
+  });
+  if (!older) co_return std::unexpected(std::move(older.error()));
+  out.insert(out.end(), older->begin(), older->end());
+  co_return out;
+}
+
+Task<Result<std::vector<EventPtr>>> Rooms::state_at(RoomPtr room, Position pos) {
+  if (pos >= room->last_state_pos()) {
+    std::vector<EventPtr> now;
+    for (const auto& [type, by_key] : room->state()) {
+      for (const auto& [key, e] : by_key) now.push_back(e);
+    }
+    co_return now;
+  }
+  co_return co_await readers_.read([&](store::Connection& c) -> Result<std::vector<EventPtr>> {
+    auto events = repo::events_at(c, repo::state_positions(c, room->num, pos));
+    repo::attach_redactions(c, events);
+    return events;
+  });
+}
+
+Task<Result<std::vector<EventPtr>>> Rooms::state_between(RoomPtr room, Position after, Position upto) {
+  if (room->last_state_pos() <= after || upto <= after) co_return std::vector<EventPtr>{};
+  if (after + 1 >= room->timeline_from()) {
+    std::vector<EventPtr> out;
+    for (auto it = room->timeline().rbegin(); it != room->timeline().rend() && (*it)->pos > after; ++it) {
+      const auto& e = *it;
+      if (e->pos > upto || !e->is_state()) continue;
+      const bool newer = std::ranges::any_of(out, [&](const EventPtr& o) { return o->is_state(e->type, *e->state_key); });
+      if (!newer) out.push_back(e);
+    }
+    std::ranges::reverse(out);
+    co_return out;
+  }
+  co_return co_await readers_.read([&](store::Connection& c) -> Result<std::vector<EventPtr>> {
+    auto events = repo::events_at(c, repo::state_positions_between(c, room->num, after, upto));
+    repo::attach_redactions(c, events);
+    return events;
+  });
+}
+
+Task<Result<EventPtr>> Rooms::state_event_at(RoomPtr room, std::string type, std::string key, Position pos) {
+  if (const auto now = room->state_ptr(type, key); !now || now->pos <= pos) co_return now;
+  co_return co_await readers_.read([&](store::Connection& c) -> Result<EventPtr> {
+    const auto at = repo::state_position_at(c, room->num, type, key, pos);
+    return at ? repo::event_at(c, *at) : nullptr;
+  });
+}
+
+Task<Result<std::vector<EventPtr>>> Rooms::state_history(RoomPtr room, std::string type, std::string key) {
+  co_return co_await readers_.read([&](store::Connection& c) -> Result<std::vector<EventPtr>> {
+    return repo::events_at(c, repo::state_history(c, room->num, type, key));
+  });
+}
+
+void Rooms::follow(std::span<const journal::Entry> entries) {
+  for (const auto& entry : entries) {
+    head_ = entry.pos;
+    if (entry.kind != kind::kEvent) continue;
+    if (const auto* what = dynamic_cast<const EventLanded*>(entry.local.get())) {
+      what->event->pos = entry.pos;
+      landed(*what);
+    }
+  }
+}
+
+void Rooms::landed(const EventLanded& what) {
+  Room& room = *what.room;
+  by_event_id_.add(event_key(what.event->event_id), what.event->pos);
+  by_room_.add(static_cast<std::uint64_t>(room.num), what.event->pos);
+  room.land(what.event);
+  if (what.event->relation) room.parents.insert(what.event->relation->event_id);
+  if (what.redacted) {
+    room.replace(what.redacted);
+    for (auto* o : observers_) o->on_redacted(room, what.redacted);
+  }
+  for (auto* o : observers_) o->on_event(room, what.event);
+}
+
+void Rooms::evict_some() {
+  // Rooms that nobody in memory looks at and nobody holds can be read again.
+  constexpr std::size_t kRoomsMax = 50'000;
+  if (by_num_.size() <= kRoomsMax) return;
+  std::size_t tried = 0;
+  for (auto it = by_num_.begin(); it != by_num_.end() && tried < 64; ++tried) {
+    const Room& room = *it->second;
+    if (it->second.use_count() > 2 || !room.online.empty() || room.has_flight()) {
+      ++it;
+      continue;
+    }
+    by_id_.erase(room.id);
+    it = by_num_.erase(it);
+  }
+}
+
+}  // namespace haechi::messenger

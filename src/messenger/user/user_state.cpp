@@ -1,0 +1,22 @@
+#include "messenger/user/user_state.hpp"
+
+namespace haechi::messenger {
+
+UserState::Parked::Parked(UserState& user) : waiter(*user.loop_), user_(&user), next_(user.parked_) {
+  if (next_) next_->prev_ = this;
+  user.parked_ = this;
+  ++user.parked_count_;
+}
+
+UserState::Parked::~Parked() {
+  if (prev_) prev_->next_ = next_;
+  else user_->parked_ = next_;
+  if (next_) next_->prev_ = prev_;
+  --user_->parked_count_;
+}
+
+void UserState::wake() {
+  for (auto* p = parked_; p; p = p->next_) p->waiter.notify();
+}
+
+}  // namespace haechi::messenger

@@ -1,0 +1,53 @@
+#pragma once
+#include <memory>
+#include <string>
+
+#include "journal/journal.hpp"
+#include "messenger/room/rooms.hpp"
+#include "messenger/user/user_state.hpp"
+#include "store/store.hpp"
+
+namespace haechi::messenger {
+
+/// The users this node keeps in memory. Loop thread only. Observes rooms: after
+/// every event it moves the streams of those for whom it matters and wakes them.
+class Users final : public RoomObserver {
+ public:
+  Users(Loop& loop, store::Readers& readers, Rooms& rooms);
+  ~Users() override;
+
+  /// Follows the feed; call before the journal starts, after Rooms::start.
+  void start(journal::Journal& journal);
+
+  /// Null when not in memory.
+  UserState* find(std::string_view user_id) const;
+  /// Loads what is missing, the rooms the user is joined to included.
+  Task<Result<UserPtr>> get(std::string user_id);
+
+  /// Something other than a room event concerns this user: note it and wake them.
+  void touch(std::string_view user_id, Position pos);
+  /// Users who share a room with `user_id` and are in memory, themselves included.
+  std::vector<UserState*> sharing(std::string_view user_id) const;
+  /// A stamp later than every one given before, in microseconds of wall time.
+  std::int64_t next_stamp();
+
+  void on_event(Room& room, const EventPtr& event) override;
+  void on_loaded(Room& room) override;
+
+  std::size_t in_memory() const { return users_.size(); }
+  std::size_t parked() const;
+
+ private:
+  struct Sweep;
+  void follow(std::span<const journal::Entry> entries);
+  void on_member(Room& room, const Event& event);
+  void sweep();
+  Loop& loop_;
+  store::Readers& readers_;
+  Rooms& rooms_;
+  TextMap<UserPtr> users_;
+  std::int64_t last_stamp_ = 0;
+  TimerQueue::Timer sweep_timer_;
+};
+
+}  // namespace haechi::messenger
