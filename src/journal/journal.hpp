@@ -24,6 +24,7 @@
 #include "base/metrics.hpp"
 #include "base/result.hpp"
 #include "base/task.hpp"
+#include "store/late_index.hpp"
 #include "store/store.hpp"
 
 namespace haechi::journal {
@@ -53,6 +54,7 @@ struct Entry {
 class Tx {
  public:
   store::Connection& sql() { return sql_; }
+  /// When the command was handed to the commit thread.
   WallMs wall_ms() const { return wall_ms_; }
 
   /// Takes the next position and writes a feed row.
@@ -64,10 +66,10 @@ class Tx {
 
  private:
   friend class Journal;
-  friend struct Batch;
-  Tx(store::Connection& sql, WallMs wall_ms, Position last) : sql_(sql), wall_ms_(wall_ms), last_(last) {}
+  friend class Batch;
+  Tx(store::Connection& sql, Position last) : sql_(sql), last_(last) {}
   store::Connection& sql_;
-  WallMs wall_ms_;
+  WallMs wall_ms_ = 0;
   Position last_;
   std::vector<Entry> entries_;
 };
@@ -78,7 +80,8 @@ inline std::error_code make_error_code(Errc c) noexcept { return {static_cast<in
 
 /// Whether a command may fail after it has written something. `Guarded` commands
 /// run inside a savepoint, so that a refusal undoes only them. `Bare` ones promise
-/// to write only once they can no longer refuse: the hot path.
+/// to write only once they can no longer refuse: the hot path. (One that fails all
+/// the same costs its batch a second run, with every command guarded.)
 enum class Guard { Guarded, Bare };
 
 struct Options {
@@ -87,6 +90,10 @@ struct Options {
   /// Runs commits on the loop itself, so that a simulation repeats from its seed.
   bool inline_commits = false;
   std::size_t keys_remembered_min = 8'000'000;  ///< idempotency records are kept at least for so many commands
+  std::size_t answers_in_memory = 50'000;       ///< the newest of them need no read
+  Duration claim_wait_max = std::chrono::seconds(30);  ///< for another holder of the same key
+  std::size_t feed_rows_kept = 1'000'000;       ///< rows of `feed` further back, in positions, are deleted
+  std::size_t index_segment_entries = 131'072;  ///< of the index over idempotency keys
 };
 
 /// A command's name in the outside world: the same scope and key have one effect
@@ -113,35 +120,42 @@ class Claim {
  private:
   friend class Journal;
   Claim() = default;
-  Journal* journal_ = nullptr;
+  void release() noexcept;
+  Journal* journal_ = nullptr;   ///< null: holds nothing
   std::uint64_t hash_ = 0;
   std::string full_key_;
   std::optional<std::string> answer_;
 };
 
 /// Loop thread only, unless said otherwise. Lifecycle: create, subscribe, start, stop.
+/// Commands submitted before start() wait for it. Destroy it after stop(), when no
+/// claim and no submitted command is left.
 class Journal {
  public:
   /// Reads the last position and the newest idempotency records.
   static Result<std::unique_ptr<Journal>> create(Loop& loop, store::Database& db, store::Readers& readers,
                                                  const Clock& clock, Metrics& metrics, Options options);
-  virtual ~Journal();
+  virtual ~Journal() = default;
 
   /// Migrations of the journal's own tables; run before create().
   static std::span<const store::Migration> migrations();
 
   /// `follow` is called once a batch with its entries in order, after the commit
   /// and before the batch's callers are answered. In order of subscription.
-  void subscribe(std::function<void(std::span<const Entry>)> follow);
+  virtual void subscribe(std::function<void(std::span<const Entry>)> follow) = 0;
+  /// Moves the full segments of `index` to its table while commands run. `index` must outlive
+  /// stop(). Call before start().
+  virtual void maintain(store::LateIndex& index) = 0;
 
-  void start();
+  virtual void start() = 0;
   /// Refuses new commands, commits what waits, closes the connection.
-  Task<void> stop();
+  virtual Task<void> stop() = 0;
 
   /// Carries out `apply(Tx&) -> Result<T>` and answers once it is durable.
   /// Errors of `apply` come back unchanged and change nothing. Errc::Full when
   /// the queue is full (retry later); Errc::Failed when the store failed: nothing
-  /// of this command is recorded.
+  /// of this command is recorded. `apply` runs on the commit thread, and again from its
+  /// beginning when its batch has to be repeated: it must not consume what it captured.
   template <class F>
   auto submit(F apply, Guard guard = Guard::Guarded) -> Task<std::invoke_result_t<F&, Tx&>> {
     using R = std::invoke_result_t<F&, Tx&>;
@@ -152,11 +166,14 @@ class Journal {
   }
 
   /// The once-only form: first claim, then (where there is no answer yet) submit with the claim.
-  Task<Result<Claim>> claim(CommandKey key);
+  /// A key that was never used costs neither a read nor a wait. Errc::Timeout of base
+  /// when another holder keeps the key for too long.
+  virtual Task<Result<Claim>> claim(CommandKey key) = 0;
   /// As submit; `apply` returns Result<std::string>, the answer, which is recorded
   /// in the same transaction under the claim's key.
   template <class F>
   Task<Result<std::string>> submit(Claim claim, F apply, Guard guard = Guard::Guarded) {
+    if (claim.answer_) co_return *std::move(claim.answer_);
     auto job = std::make_unique<TypedJob<Result<std::string>, F>>(std::move(apply), guard);
     job->key_hash = claim.hash_;
     job->full_key = claim.full_key_;
@@ -168,12 +185,17 @@ class Journal {
 
   /// The newest position that is durable and that every subscriber has followed.
   Position position() const { return position_; }
-  /// Commands that wait; for metrics and for readiness.
-  std::size_t queued() const;
-  /// False once the store has failed in a way that needs an operator (disk full, I/O error).
-  bool healthy() const;
+  /// Rows of the feed from `from` on (append()'s; append_stored()'s are in their modules'
+  /// own tables), at most `limit`, in order.
+  virtual Task<Result<std::vector<Entry>>> read_feed(Position from, std::size_t limit) = 0;
+  /// Commands that wait for their commit; for metrics and for readiness.
+  virtual std::size_t queued() const = 0;
+  /// False once a commit has failed (disk full, I/O error), until one succeeds.
+  virtual bool healthy() const = 0;
 
  protected:
+  friend class Batch;
+  friend class Claim;
   struct Job {
     explicit Job(Guard g) : guard(g) {}
     virtual ~Job() = default;
@@ -183,13 +205,18 @@ class Journal {
     virtual void finish(Error error) = 0;    ///< loop thread
     Guard guard;
     std::uint64_t key_hash = 0;
-    std::string full_key;
+    std::string full_key;            ///< empty: not keyed
+    bool internal = false;           ///< the journal's own: not counted
+    // Filled by the batch.
+    WallMs wall_ms = 0;
+    std::int64_t command_pos = 0;    ///< of the idempotency record; 0: none was written
+    std::optional<Error> failure;
   };
   template <class R, class F>
   struct TypedJob final : Job {
     TypedJob(F f, Guard g) : Job(g), function(std::move(f)) {}
     bool apply(Tx& tx) override {
-      result.emplace(function(tx));
+      result.emplace(std::invoke(function, tx));
       return result->has_value();
     }
     std::string_view answer() const override {
@@ -203,6 +230,9 @@ class Journal {
     Promise<R> promise;
   };
   virtual Result<> enqueue(std::unique_ptr<Job> job) = 0;
+  virtual void release_claim(std::uint64_t hash) noexcept = 0;
+  Claim make_claim(std::uint64_t hash, std::string full_key);
+  static Claim make_answered(std::string answer);
   Position position_ = 0;
 };
 

@@ -4,28 +4,37 @@
 // A random key in a B-tree costs a page write a row once the table is large (32
 // us a row at two million rows, against 16 with keys in order). So the hot path
 // writes rows by position only, and the way from a hash to its positions lives
-// here: the newest entries in memory, the older ones in the table
-// `late_index(name_id, key, pos)`, moved there in sorted slices by small journal
-// commands while the node works. After a restart the memory part is rebuilt by
-// its owner from the rows past `indexed_upto()`.
+// here: the newest entries in memory, the older ones in segments that are written
+// once, sorted, and only ever appended. A segment is moved to the database in
+// slices by small journal commands while the node works. After a restart the
+// memory part is rebuilt by its owner from the rows past `indexed_upto()`.
 
 #include <cstdint>
-#include <functional>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
+#include "store/key_filter.hpp"
 #include "store/store.hpp"
 
 namespace haechi::store {
 
 /// Keys are 64-bit hashes; what is found is verified by the caller against the row itself.
-/// add() and find_recent() on the loop thread; find_stored() on any connection.
+/// Loop thread only, except find_stored(), which any thread may call on its own connection.
+///
+/// To look something up: find_recent() first, then find_stored() below
+/// `indexed_upto() + 1` as read at that moment; so nothing is missed and nothing comes twice.
 class LateIndex {
  public:
-  /// `id` names the index in the table; `segment_entries` is how many entries are moved at a time.
-  LateIndex(int id, std::size_t segment_entries = 131'072);
+  enum class Filters { Kept, None };  ///< without them maybe_stored() always says yes
+
+  /// `id` names the index in the tables; `segment_entries` is how many entries are moved at a time.
+  explicit LateIndex(int id, std::size_t segment_entries = 131'072, Filters filters = Filters::Kept);
+
+  /// The tables; journal::Journal::migrations() includes them.
+  static std::span<const Migration> migrations();
 
   /// Reads what has been moved. Call once, before anything else.
   void load(Connection& c);
@@ -35,33 +44,86 @@ class LateIndex {
   /// Positions must not decrease from call to call.
   void add(std::uint64_t key, std::int64_t pos);
 
-  /// Positions under `key` still in memory, ascending.
-  std::vector<std::int64_t> find_recent(std::uint64_t key) const;
+  /// Positions under `key` still in memory, ascending: the newest `limit` of those below `to`.
+  std::vector<std::int64_t> find_recent(std::uint64_t key, std::int64_t to = INT64_MAX,
+                                        std::size_t limit = SIZE_MAX) const;
   /// False when the key was surely never moved to the table (by a filter kept
   /// per segment): the common answer for a new transaction id, without a read.
   bool maybe_stored(std::uint64_t key) const;
   /// Positions under `key` in the table with from <= pos < to, at most `limit`, in order
-  /// (descending unless told). Thread-safe: touches only the connection.
+  /// (descending unless told).
   enum class Order { Ascending, Descending };
   std::vector<std::int64_t> find_stored(Connection& c, std::uint64_t key, std::int64_t from, std::int64_t to,
                                         std::size_t limit, Order order = Order::Descending) const;
 
   /// True when a segment is full and waits to be moved.
-  bool wants_flush() const { return !moving_.empty() || recent_count_ >= segment_entries_; }
-  /// The next slice of at most `rows` entries, sorted by key. Empty when nothing is to be moved.
+  bool wants_flush() const { return moving_ != nullptr || recent_.entries.size() > segment_entries_; }
+
+  /// A part of a segment on its way to the table.
+  struct Moving;
   struct Slice {
-    std::vector<std::pair<std::uint64_t, std::int64_t>> rows;
-    bool last = false;            ///< ends its segment
-    std::int64_t upto = 0;        ///< what indexed_upto becomes with the last one
-    std::string filter;           ///< with the last one: the segment's filter
+    std::shared_ptr<Moving> segment;   ///< null: nothing is to be moved
+    std::size_t first = 0;
+    std::size_t count = 0;
+    bool last = false;                 ///< ends its segment
+    explicit operator bool() const { return segment != nullptr; }
   };
-  Slice next_slice(std::size_t rows);
+  /// The next slice, of about `entries` entries.
+  Slice next_slice(std::size_t entries = 4096);
   /// Writes it; inside a journal command. Repeating it is harmless.
   void write_slice(Connection& c, const Slice& slice) const;
-  /// After the commit, on the loop thread: forgets the moved segment.
+  /// After the commit, on the loop thread.
   void slice_done(const Slice& slice);
 
+  /// The oldest segment if it lies wholly below `pos`: what prune() may delete.
+  std::optional<std::int64_t> prunable(std::int64_t pos) const;
+  /// Deletes it; inside a journal command. Then, on the loop thread, pruned().
+  void prune(Connection& c, std::int64_t segment) const;
+  void pruned(std::int64_t segment);
+
   std::size_t memory_entries() const;
+
+ private:
+  struct Entry {
+    std::int64_t key;   ///< signed, as the database orders it
+    std::int64_t pos;
+    auto operator<=>(const Entry&) const = default;
+  };
+  /// Entries in order of position, chained by key.
+  struct Recent {
+    std::vector<Entry> entries;
+    std::vector<std::uint32_t> earlier;   ///< the entry before with the same key, +1; 0: none
+    std::vector<std::uint32_t> newest;    ///< open addressing: an entry + 1; 0: free
+    void add(Entry e);
+    void find(std::int64_t key, std::int64_t to, std::size_t limit, std::vector<std::int64_t>& descending) const;
+   private:
+    std::size_t slot_of(std::int64_t key) const;
+    void grow();
+  };
+  struct Segment {
+    std::int64_t number = 0;
+    std::int64_t first_pos = 0;
+    std::int64_t upto = 0;
+    std::shared_ptr<const KeyFilter> filter;
+  };
+  using Segments = std::vector<Segment>;   ///< oldest first
+
+  void seal();
+  std::shared_ptr<const Segments> segments() const;
+  void set_segments(Segments segments);
+  static void search_segment(Connection& c, int id, const Segment& segment, std::int64_t key, std::int64_t from,
+                             std::int64_t to, std::size_t limit, Order order, std::vector<std::int64_t>& out);
+
+  const int id_;
+  const std::size_t segment_entries_;
+  const Filters filters_;
+  std::int64_t indexed_upto_ = 0;
+  std::int64_t next_number_ = 1;
+  Recent recent_;
+  std::shared_ptr<Moving> moving_;
+  std::size_t moved_ = 0;
+  mutable std::mutex mutex_;   ///< of the pointer only: readers take a copy
+  std::shared_ptr<const Segments> stored_;
 };
 
 }  // namespace haechi::store

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <stdexcept>
@@ -76,7 +77,20 @@ class Row {
   ~Row() = default;
 };
 
-using RowFn = std::function<void(const Row&)>;
+/// Refers to a callable for the length of one call; never kept.
+class RowFn {
+ public:
+  template <class F>
+    requires(!std::is_same_v<std::remove_cvref_t<F>, RowFn>)
+  RowFn(F&& f)  // NOLINT: implicit, so that a lambda can be passed
+      : object_(const_cast<void*>(static_cast<const void*>(std::addressof(f)))),
+        call_([](void* o, const Row& r) { (*static_cast<std::remove_reference_t<F>*>(o))(r); }) {}
+  void operator()(const Row& row) const { call_(object_, row); }
+
+ private:
+  void* object_;
+  void (*call_)(void*, const Row&);
+};
 
 class Connection {
  public:
@@ -115,13 +129,17 @@ class Connection {
     return out;
   }
 
-  /// Runs text that is not worth preparing: migrations, pragmas. May hold several statements.
+  /// Runs text that is not worth preparing: migrations. May hold several statements.
+  /// Where the engines' dialects part, the text is written like this:
+  ///   `pos BIGINT PRIMARY KEY`           a table kept in the order of that integer
+  ///   `... PRIMARY KEY(a, b)) /*clustered*/;`  a table kept in the order of its key
+  ///   `BYTEA`                            bytes
   virtual void script(std::string_view text) = 0;
 
   virtual void begin() = 0;
   virtual void commit() = 0;
   virtual void rollback() noexcept = 0;
-  /// A nested scope inside a transaction.
+  /// A nested scope inside a transaction: ended by release() (kept) or rollback_to() (undone).
   virtual void savepoint() = 0;
   virtual void release() = 0;
   virtual void rollback_to() = 0;
@@ -139,16 +157,18 @@ class Database {
   virtual std::unique_ptr<Connection> connect(Access access) = 0;
   /// "sqlite" or "postgresql".
   virtual std::string_view engine() const = 0;
-  /// Moves the log into the main file where the engine has one; called by the journal when quiet.
+  /// Gives the engine a moment to keep its log bounded. The journal calls it with the
+  /// writing connection between two batches; it returns at once when nothing is due.
   virtual void checkpoint(Connection&) {}
 };
 
 struct SqliteOptions {
   std::string path;
-  int checkpoint_pages = 20000;
-  int cache_mib = 256;
+  int checkpoint_pages = 20000;  ///< the log is moved into the main file once it is so long
+  int cache_mib = 256;           ///< of the writing connection; each reader has 16
 };
-/// Opens or creates; Errc::Io when the file cannot be used, or another process holds it.
+/// Opens or creates. Errc::Io when the file cannot be used; Errc::Conflict when it is
+/// in use already (by this process or another, told by a lock on `path`.lock).
 Result<std::unique_ptr<Database>> open_sqlite(SqliteOptions options);
 
 /// One numbered step of a module's schema. Forward only; applied in order of
@@ -163,12 +183,11 @@ struct Migration {
 /// Errc::Conflict when the database is newer than this program.
 Result<> migrate(Database& db, std::span<const Migration> steps);
 
-/// Reads off the loop: each thread has its own read-only connection and sees
-/// only what is committed. Loop thread only.
+/// Reads off the loop: each read has a read-only connection to itself and sees one
+/// committed state from its first statement to its last. Loop thread only.
 class Readers {
  public:
   Readers(Loop& loop, Database& db, std::size_t threads, std::size_t queue_max);
-  ~Readers();
 
   /// Runs `f(Connection&) -> Result<T>` on a reader thread; SqlError comes back as Errc::Io.
   template <class F>
@@ -181,8 +200,11 @@ class Readers {
 
  private:
   struct Lease {
-    explicit Lease(Readers& r) : readers(r), connection(r.take()) {}
-    ~Lease() { readers.give(std::move(connection)); }
+    explicit Lease(Readers& r) : readers(r), connection(r.take()) { connection->begin(); }
+    ~Lease() {
+      connection->rollback();
+      readers.give(std::move(connection));
+    }
     Readers& readers;
     std::unique_ptr<Connection> connection;
   };

@@ -1,0 +1,406 @@
+#include "journal/journal.hpp"
+
+#include <pthread.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <thread>
+
+#include "base/log.hpp"
+#include "journal/batch.hpp"
+#include "journal/keys.hpp"
+#include "journal/repo_sql.hpp"
+
+namespace haechi::journal {
+namespace {
+
+using std::chrono::steady_clock;
+
+/// While commands wait, one batch in so many carries a piece of maintenance.
+constexpr int kBatchesPerChore = 8;
+constexpr std::int64_t kTrimRows = 2'000;
+constexpr auto kStopWait = std::chrono::seconds(30);
+
+class Category final : public std::error_category {
+ public:
+  const char* name() const noexcept override { return "journal"; }
+  std::string message(int value) const override {
+    switch (static_cast<Errc>(value)) {
+      case Errc::Ok: return "ok";
+      case Errc::Full: return "too many commands are waiting";
+      case Errc::Failed: return "the command could not be stored";
+      case Errc::ShuttingDown: return "shutting down";
+    }
+    return "unknown error";
+  }
+};
+
+class JournalImpl final : public Journal {
+ public:
+  JournalImpl(Loop& loop, store::Database& db, store::Readers& readers, const Clock& clock, Metrics& metrics,
+              Options options)
+      : loop_(loop), db_(db), readers_(readers), clock_(clock), options_(options), keys_(loop, readers, options),
+        commands_total_(metrics.counter("haechi_journal_commands_total", "Commands that were answered")),
+        batches_total_(metrics.counter("haechi_journal_batches_total", "Transactions committed")),
+        commit_seconds_(metrics.histogram("haechi_journal_commit_seconds", "From taking a batch to its commit")) {
+    maintain(keys_.index());
+    const std::weak_ptr<int> alive = alive_;
+    metrics.gauge("haechi_journal_queue", "Commands that wait for their commit",
+                  [this, alive] { return alive.expired() ? 0.0 : static_cast<double>(outstanding_); });
+    metrics.gauge("haechi_journal_position", "The newest position",
+                  [this, alive] { return alive.expired() ? 0.0 : static_cast<double>(position_); });
+  }
+
+  ~JournalImpl() override { end_thread(); }
+
+  void load() {
+    connection_ = db_.connect(store::Access::ReadWrite);
+    position_ = last_ = repo::read_head(*connection_);
+    keys_.load(*connection_);
+    std::tie(first_command_, last_command_) = repo::command_bounds(*connection_);
+    commands_ = last_command_;
+    first_feed_ = repo::first_feed(*connection_).value_or(position_);
+  }
+
+  void subscribe(std::function<void(std::span<const Entry>)> follow) override { followers_.push_back(std::move(follow)); }
+  void maintain(store::LateIndex& index) override { indexes_.push_back(&index); }
+
+  void start() override {
+    started_ = true;
+    if (!options_.inline_commits) {
+      thread_ = std::thread([this] { commit_loop(); });
+      pthread_setname_np(thread_.native_handle(), "commit");
+    }
+    if (!staged_.empty()) hand_over_soon();
+  }
+
+  Task<void> stop() override {
+    accepting_ = false;
+    if (!started_) outstanding_ = 0, staged_.clear();
+    const Instant deadline = loop_.now() + kStopWait;
+    while (outstanding_ > 0 && loop_.now() < deadline) {
+      Waiter waiter(loop_);
+      drained_ = &waiter;
+      co_await waiter.wait(deadline);
+      drained_ = nullptr;
+    }
+    end_thread();
+    connection_.reset();
+  }
+
+  Task<Result<Claim>> claim(CommandKey key) override {
+    const auto name = Keys::name_of(key);
+    const Instant deadline = keys_.held(name.hash) ? loop_.now() + options_.claim_wait_max : Instant{};
+    while (keys_.held(name.hash)) CO_TRY_DO(co_await keys_.wait_for_holder(name.hash, deadline));
+
+    auto known = keys_.look_up(name);
+    if (known.answer) co_return make_answered(*std::move(known.answer));
+    keys_.hold(name.hash);
+    Claim mine = make_claim(name.hash, name.full_key);
+    if (!known.read_needed) co_return std::move(mine);
+    CO_TRY(auto answer, co_await keys_.read(name, std::move(known.candidates)));
+    if (answer) co_return make_answered(*std::move(answer));
+    co_return std::move(mine);
+  }
+
+  Task<Result<std::vector<Entry>>> read_feed(Position from, std::size_t limit) override {
+    return readers_.read([from, limit](store::Connection& c) -> Result<std::vector<Entry>> {
+      return repo::read_feed(c, from, limit);
+    });
+  }
+
+  std::size_t queued() const override { return outstanding_; }
+  bool healthy() const override { return healthy_; }
+
+ protected:
+  Result<> enqueue(std::unique_ptr<Job> job) override {
+    if (!accepting_) return fail(Errc::ShuttingDown, "shutting down");
+    if (outstanding_ >= options_.queue_max) return fail(Errc::Full, "too many commands are waiting");
+    ++outstanding_;
+    stage(std::move(job));
+    return {};
+  }
+
+  void release_claim(std::uint64_t hash) noexcept override { keys_.release(hash); }
+
+ private:
+  /// Maintenance that runs as a command of its own.
+  struct Chore final : Job {
+    Chore(JournalImpl& j, std::function<void(store::Connection&)> w, std::function<void()> d)
+        : Job(Guard::Bare), journal(j), work(std::move(w)), done(std::move(d)) {
+      internal = true;
+    }
+    bool apply(Tx& tx) override {
+      work(tx.sql());
+      return true;
+    }
+    void finish() override {
+      journal.chore_running_ = false;
+      done();
+    }
+    void finish(Error) override { journal.chore_running_ = false; }
+    JournalImpl& journal;
+    std::function<void(store::Connection&)> work;
+    std::function<void()> done;
+  };
+
+  // Loop thread.
+
+  /// What one turn of the loop submits is handed over together: one lock, one wake.
+  void stage(std::unique_ptr<Job> job) {
+    staged_.push_back(std::move(job));
+    if (started_) hand_over_soon();
+  }
+
+  void hand_over_soon() {
+    if (std::exchange(hand_over_posted_, true)) return;
+    loop_.post([this, alive = std::weak_ptr<int>(alive_)] {
+      if (!alive.expired()) hand_over();
+    });
+  }
+
+  void hand_over() {
+    hand_over_posted_ = false;
+    const WallMs wall_ms = clock_.wall_ms();
+    for (auto& job : staged_) job->wall_ms = wall_ms;
+    if (options_.inline_commits) {
+      auto batch = run_batch(std::exchange(staged_, {}));
+      complete(*batch);
+      if (connection_) db_.checkpoint(*connection_);
+      return;
+    }
+    bool wake = false;
+    {
+      const std::lock_guard lock(mutex_);
+      if (pending_.empty()) pending_.swap(staged_);
+      else std::ranges::move(staged_, std::back_inserter(pending_));
+      wake = sleeping_;
+    }
+    staged_.clear();
+    if (wake) more_.notify_one();
+  }
+
+  void complete(Batch& batch) {
+    healthy_ = batch.committed();
+    for (const auto& job : batch.jobs()) {
+      if (job->command_pos == 0) continue;
+      commands_ = job->command_pos;
+      keys_.recorded(job->key_hash, job->command_pos, std::move(job->full_key), std::string(job->answer()));
+    }
+    if (!batch.entries().empty()) tell_followers(batch.entries());
+    position_ = batch.last();
+
+    const auto answered = static_cast<std::size_t>(
+        std::ranges::count_if(batch.jobs(), [](const auto& job) { return !job->internal; }));
+    outstanding_ -= answered;
+    commands_total_.add(answered);
+    for (auto& job : batch.jobs()) {
+      if (job->failure) job->finish(*std::move(job->failure));
+      else job->finish();
+    }
+    if (outstanding_ == 0 && drained_) drained_->notify();
+    do_chores();
+  }
+
+  void tell_followers(std::span<const Entry> entries) {
+    for (auto& follow : followers_) {
+      try {
+        follow(entries);
+      } catch (const std::exception& e) {
+        // The entries are durable: the callers must get their answers whatever a follower does.
+        log::error("a follower of the journal failed", {{"error", e.what()}});
+      }
+    }
+  }
+
+  void do_chores() {
+    if (chore_running_ || !accepting_ || !healthy_) return;
+    if (outstanding_ > 0 && ++batches_since_chore_ < kBatchesPerChore) return;
+    batches_since_chore_ = 0;
+    for (auto* index : indexes_) {
+      if (auto slice = index->next_slice()) {
+        return chore([index, slice](store::Connection& c) { index->write_slice(c, slice); },
+                     [index, slice] { index->slice_done(slice); });
+      }
+    }
+    const auto commands_kept = static_cast<std::int64_t>(options_.keys_remembered_min);
+    if (const auto below = first_command_ + kTrimRows; below <= commands_ - commands_kept) {
+      return chore([below](store::Connection& c) { repo::trim_commands(c, below); },
+                   [this, below] { first_command_ = below; });
+    }
+    auto& index = keys_.index();
+    if (const auto segment = index.prunable(first_command_)) {
+      return chore([&index, segment](store::Connection& c) { index.prune(c, *segment); },
+                   [&index, segment] { index.pruned(*segment); });
+    }
+    const auto feed_kept = static_cast<Position>(options_.feed_rows_kept);
+    if (const auto below = first_feed_ + kTrimRows; below <= position_ - feed_kept) {
+      return chore([below](store::Connection& c) { repo::trim_feed(c, below); },
+                   [this, below] { first_feed_ = below; });
+    }
+  }
+
+  void chore(std::function<void(store::Connection&)> work, std::function<void()> done) {
+    chore_running_ = true;
+    stage(std::make_unique<Chore>(*this, std::move(work), std::move(done)));
+  }
+
+  void end_thread() {
+    if (!thread_.joinable()) return;
+    {
+      const std::lock_guard lock(mutex_);
+      stopping_ = true;
+    }
+    more_.notify_one();
+    thread_.join();
+  }
+
+  // Commit thread (the loop thread with inline commits).
+
+  void commit_loop() {
+    Batch::Jobs taken;
+    while (true) {
+      {
+        std::unique_lock lock(mutex_);
+        while (pending_.empty() && !stopping_) {
+          sleeping_ = true;
+          more_.wait(lock);
+        }
+        sleeping_ = false;
+        if (pending_.empty()) return;
+        taken.swap(pending_);
+      }
+      auto rest = std::span(taken);
+      while (!rest.empty()) {
+        const auto part = rest.first(std::min(rest.size(), options_.batch_max));
+        rest = rest.subspan(part.size());
+        Batch::Jobs jobs(std::make_move_iterator(part.begin()), std::make_move_iterator(part.end()));
+        loop_.post([this, alive = std::weak_ptr<int>(alive_), batch = run_batch(std::move(jobs))] {
+          if (!alive.expired()) complete(*batch);
+        });
+        db_.checkpoint(*connection_);
+      }
+      taken.clear();
+    }
+  }
+
+  std::unique_ptr<Batch> run_batch(Batch::Jobs jobs) {
+    const auto begin = steady_clock::now();
+    auto batch = std::make_unique<Batch>(std::move(jobs), last_, last_command_);
+    batch->run(*connection_);
+    last_ = batch->last();
+    last_command_ = batch->last_command();
+    if (batch->committed()) batches_total_.add();
+    commit_seconds_.observe(std::chrono::duration<double>(steady_clock::now() - begin).count());
+    return batch;
+  }
+
+  Loop& loop_;
+  store::Database& db_;
+  store::Readers& readers_;
+  const Clock& clock_;
+  const Options options_;
+
+  // Loop thread.
+  Keys keys_;
+  Counter& commands_total_;
+  Counter& batches_total_;
+  Histogram& commit_seconds_;
+  std::vector<std::function<void(std::span<const Entry>)>> followers_;
+  std::vector<store::LateIndex*> indexes_;
+  Batch::Jobs staged_;
+  std::size_t outstanding_ = 0;
+  bool started_ = false;
+  bool accepting_ = true;
+  bool healthy_ = true;
+  bool hand_over_posted_ = false;
+  bool chore_running_ = false;
+  int batches_since_chore_ = 0;
+  std::int64_t commands_ = 0;         ///< the newest idempotency record
+  std::int64_t first_command_ = 0;    ///< no record is older
+  Position first_feed_ = 0;           ///< no feed row is older
+  Waiter* drained_ = nullptr;
+  const std::shared_ptr<int> alive_ = std::make_shared<int>();   ///< posted functions hold it weakly
+
+  // Between them.
+  std::mutex mutex_;
+  std::condition_variable more_;
+  Batch::Jobs pending_;
+  bool sleeping_ = false;
+  bool stopping_ = false;
+
+  // Commit thread.
+  std::unique_ptr<store::Connection> connection_;
+  Position last_ = 0;
+  std::int64_t last_command_ = 0;
+  std::thread thread_;
+};
+
+}  // namespace
+
+const std::error_category& journal_category() noexcept {
+  static const Category category;
+  return category;
+}
+
+Result<std::unique_ptr<Journal>> Journal::create(Loop& loop, store::Database& db, store::Readers& readers,
+                                                 const Clock& clock, Metrics& metrics, Options options) try {
+  auto journal = std::make_unique<JournalImpl>(loop, db, readers, clock, metrics, options);
+  journal->load();
+  return journal;
+} catch (const store::SqlError& e) {
+  return fail(haechi::Errc::Io, std::string("journal: ") + e.what());
+}
+
+std::span<const store::Migration> Journal::migrations() { return repo::migrations(); }
+
+Claim Journal::make_claim(std::uint64_t hash, std::string full_key) {
+  Claim c;
+  c.journal_ = this;
+  c.hash_ = hash;
+  c.full_key_ = std::move(full_key);
+  return c;
+}
+
+Claim Journal::make_answered(std::string answer) {
+  Claim c;
+  c.answer_ = std::move(answer);
+  return c;
+}
+
+Claim::Claim(Claim&& o) noexcept
+    : journal_(std::exchange(o.journal_, nullptr)),
+      hash_(o.hash_),
+      full_key_(std::move(o.full_key_)),
+      answer_(std::move(o.answer_)) {}
+
+Claim& Claim::operator=(Claim&& o) noexcept {
+  if (this == &o) return *this;
+  release();
+  journal_ = std::exchange(o.journal_, nullptr);
+  hash_ = o.hash_;
+  full_key_ = std::move(o.full_key_);
+  answer_ = std::move(o.answer_);
+  return *this;
+}
+
+Claim::~Claim() { release(); }
+
+void Claim::release() noexcept {
+  if (auto* journal = std::exchange(journal_, nullptr)) journal->release_claim(hash_);
+}
+
+Position Tx::append(Kind kind, std::string_view subject, std::string_view data, std::shared_ptr<const Payload> local) {
+  repo::add_feed(sql_, last_ + 1, kind, subject, data);
+  ++last_;
+  entries_.push_back({last_, kind, std::string(subject), std::string(data), std::move(local)});
+  return last_;
+}
+
+Position Tx::append_stored(Kind kind, std::shared_ptr<const Payload> local) {
+  ++last_;
+  entries_.push_back({last_, kind, {}, {}, std::move(local)});
+  return last_;
+}
+
+}  // namespace haechi::journal
