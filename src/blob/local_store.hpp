@@ -3,11 +3,13 @@
 // first. The name appears only after the content is synced, so no half file is
 // ever seen under a blob's name.
 
+#include <array>
+#include <atomic>
 #include <list>
 #include <memory>
 #include <string>
 #include <unordered_map>
-#include <unordered_set>
+#include <vector>
 
 #include "base/loop.hpp"
 #include "base/pool.hpp"
@@ -77,6 +79,7 @@ class LocalBlobStore final : public BlobStore {
   std::size_t writes_ = 0;
   std::uint64_t next_temp_ = 0;
   std::unordered_map<Sha256, Use, Sha256Hash> uses_;
+  std::array<std::atomic<bool>, 65'536> durable_folders_{};   ///< by the first two bytes; any thread
   std::list<Cached> recent_;   ///< newest first
   std::unordered_map<Sha256, std::list<Cached>::iterator, Sha256Hash> open_files_;
   BlockingPool pool_;          ///< last: its threads end first
