@@ -62,6 +62,7 @@ void Batch::run_bare(Tx& tx, Journal::Job& job) {
 void Batch::run_guarded(Tx& tx, Journal::Job& job) {
   const Position mark = tx.last_;
   const auto entries = tx.entries_.size();
+  const auto command = last_command_;
   tx.sql_.savepoint();
   try {
     if (apply(tx, job)) return tx.sql_.release();
@@ -72,6 +73,8 @@ void Batch::run_guarded(Tx& tx, Journal::Job& job) {
   tx.sql_.rollback_to();
   tx.last_ = mark;
   tx.entries_.resize(entries);
+  last_command_ = command;
+  job.command_pos = 0;
 }
 
 void Batch::fail_all(std::string_view why) {

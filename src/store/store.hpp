@@ -129,6 +129,9 @@ class Connection {
     return out;
   }
 
+  /// What the others are made of; for connections that wrap another one.
+  std::int64_t execute(const Sql& sql, std::span<const Value> args, const RowFn* row) { return run(sql, args, row); }
+
   /// Runs text that is not worth preparing: migrations. May hold several statements.
   /// Where the engines' dialects part, the text is written like this:
   ///   `pos BIGINT PRIMARY KEY`           a table kept in the order of that integer
