@@ -84,7 +84,8 @@ using SharedBytes = std::shared_ptr<const std::string>;
 
 struct Response {
   int status = 200;
-  /// Empty for no Content-Type header.
+  /// Static text: it is read after the handler has ended. Empty for no Content-Type
+  /// header, or to set a computed one through `headers`.
   std::string_view content_type = "application/json";
   std::vector<std::pair<std::string, std::string>> headers;
   std::variant<std::string, SharedBytes, FileRange> body;

@@ -97,6 +97,13 @@ class Router {
 /// Errors that net/ itself makes; renderers turn them into their API's words.
 enum class Errc { Ok = 0, UnknownPath, WrongMethod, HeaderTooLarge, BodyTooLarge, SlowClient, BadRequest, TooManyConnections, Draining };
 const std::error_category& net_category() noexcept;
+
+/// The status that net/'s and base/'s errors mean when nobody says otherwise; 500 for what it does not know.
+int default_status(const Error& error);
+/// RFC 9457, the renderer of paths that have no other.
+Response render_problem(const Error& error);
+std::string_view reason_phrase(int status);
+
 inline std::error_code make_error_code(Errc c) noexcept { return {static_cast<int>(c), net_category()}; }
 
 }  // namespace haechi::net
