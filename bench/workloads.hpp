@@ -1,0 +1,35 @@
+#pragma once
+
+#include "bench/matrix.hpp"
+#include "bench/results.hpp"
+
+namespace haechi::bench {
+
+/// Each prepares what it needs, runs for the options' durations and returns figures.
+/// They throw std::runtime_error when the server refuses what they need.
+WorkloadResult run_send(Context& context);
+WorkloadResult run_chat(Context& context);
+WorkloadResult run_group(Context& context);
+WorkloadResult run_open(Context& context);
+WorkloadResult run_initial_sync(Context& context);
+WorkloadResult run_idle(Context& context);
+WorkloadResult run_media(Context& context);
+
+/// The limits beside the figures, measured on the same machine in the same run.
+WorkloadResult run_ceilings(const Options& options, Progress& progress);
+
+/// Counts and times what happens between two moments; what lies outside is warm-up and drain.
+class Window {
+ public:
+  Window(Context& context, double warmup_s, double duration_s);
+  bool contains(std::int64_t t) const { return t >= begin && t < end; }
+  /// Runs the engine over warm-up and window, then up to five more seconds until `idle`.
+  Interval run(const std::function<std::string()>& status, const std::function<bool()>& idle);
+
+  std::int64_t begin, end;
+
+ private:
+  Context& context_;
+};
+
+}  // namespace haechi::bench
