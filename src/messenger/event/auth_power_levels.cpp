@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "messenger/event/auth_rules.hpp"
+#include "messenger/event/canonical.hpp"
 #include "messenger/event/ids.hpp"
 
 namespace haechi::messenger::auth {
@@ -16,8 +17,10 @@ constexpr std::array<std::string_view, 2> kLevelMaps{"events", "notifications"};
 
 std::string quoted(std::string_view name) { return "'" + std::string(name) + "'"; }
 
-// An integer that is one in canonical JSON too arrives as int64.
-bool is_level(const json::value& v) { return v.is_int64(); }
+// What canonical JSON can carry. Creators' infinite power would let greater ones through.
+bool is_level(const json::value& v) {
+  return v.is_int64() && v.get_int64() >= -kCanonicalIntMax && v.get_int64() <= kCanonicalIntMax;
+}
 
 Result<> check_map(const json::object& content, std::string_view name) {
   const auto* value = get(content, name);
@@ -42,7 +45,7 @@ Result<> check_form(const Context& c, const json::object& content) {
     // v12: "If the users property in content contains the sender of the m.room.create event or
     // any of the additional_creators, reject."
     if (c.version.creators_are_infinite && c.levels.is_creator(entry.key())) {
-      return forbidden("creators may not stand in m.room.power_levels");
+      return bad_json("creators may not stand in m.room.power_levels");
     }
   }
   return {};
