@@ -18,6 +18,7 @@ using namespace haechi::journal::test;
 #endif
 #endif
 
+#ifndef HAECHI_NO_FORK
 namespace {
 
 struct Ack {
@@ -54,7 +55,6 @@ Task<void> keep_submitting(Journal& j, std::int64_t& next, int pipe) {
 
 }  // namespace
 
-#ifndef HAECHI_NO_FORK
 TEST_CASE("kill -9 at random moments loses nothing acknowledged and does nothing twice") {
   TempDir dir;
   std::mt19937 random(2022);
