@@ -15,6 +15,16 @@ UserState::Parked::~Parked() {
   --user_->parked_count_;
 }
 
+void UserState::note(Position pos, std::int64_t room_num) {
+  constexpr std::size_t kTouchesMax = 256;
+  last_pos = pos;
+  touched.push_back({pos, room_num});
+  if (touched.size() > kTouchesMax) {
+    touched_from = touched.front().pos;
+    touched.pop_front();
+  }
+}
+
 void UserState::wake() {
   for (auto* p = parked_; p; p = p->next_) p->waiter.notify();
 }

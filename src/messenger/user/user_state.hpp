@@ -29,6 +29,7 @@ struct Unread {
 
 struct RoomRef {
   std::string room_id;
+  RoomPtr room;                    ///< held while joined; else null
   Membership membership = Membership::None;
   Position pos = 0;                ///< of the membership event
   bool forgotten = false;
@@ -57,6 +58,16 @@ class UserState {
   TextMap<std::vector<std::string>> unused_fallback;   ///< device -> algorithms; filled on demand
 
   Instant last_used{};
+
+  /// Rooms in which something moved, newest last: everything after `touched_from`
+  /// is here, so that a sync looks at these and not at all rooms.
+  struct Touch {
+    Position pos;
+    std::int64_t room_num;
+  };
+  std::deque<Touch> touched;
+  Position touched_from = 0;
+  void note(Position pos, std::int64_t room_num);
 
   /// Ends every wait of this user: something may be there for them.
   void wake();

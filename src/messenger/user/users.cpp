@@ -42,6 +42,7 @@ Users::~Users() {
 }
 
 void Users::start(journal::Journal& journal) {
+  journal_ = &journal;
   journal.subscribe([this](std::span<const journal::Entry> entries) { follow(entries); });
   rooms_.observe(*this);
   loop_.timers().arm(sweep_timer_, loop_.now() + kSweepEvery, [this] { sweep(); });
@@ -77,6 +78,8 @@ Task<Result<UserPtr>> Users::get(std::string user_id) {
   user->account_data_pos = loaded->account_data_pos;
   for (auto& [device, pos] : loaded->to_device) user->to_device_pos.emplace(device, pos);
   user->device_list_pos = INT64_MAX;  // not known yet: the first sync asks SQL
+  user->touched_from = journal_->position();
+  user->last_pos = user->touched_from;
   users_.emplace(user_id, user);
   // Memberships may have moved while SQL was read: the rooms in memory know better.
   for (const auto& room : held) {
@@ -85,7 +88,10 @@ Task<Result<UserPtr>> Users::get(std::string user_id) {
       ref.room_id = room->id;
       ref.membership = membership_of(member->membership());
       ref.pos = member->pos;
-      if (ref.membership == Membership::Join) room->add_online(*user);
+      if (ref.membership == Membership::Join) {
+        ref.room = room;
+        room->add_online(*user);
+      }
     }
   }
   co_return user;
@@ -125,16 +131,21 @@ void Users::on_member(Room& room, const Event& event) {
   ref.membership = membership_of(event.membership());
   ref.pos = event.pos;
   ref.forgotten = false;
-  if (ref.membership == Membership::Join) room.add_online(*u);
-  else room.remove_online(*u);
-  u->last_pos = event.pos;
+  if (ref.membership == Membership::Join) {
+    ref.room = rooms_.find(room.num);
+    room.add_online(*u);
+  } else {
+    ref.room = nullptr;
+    room.remove_online(*u);
+  }
+  u->note(event.pos, room.num);
   u->wake();
 }
 
 void Users::on_event(Room& room, const EventPtr& event) {
   if (event->type == "m.room.member" && event->state_key) on_member(room, *event);
   for (auto* u : room.online) {
-    u->last_pos = event->pos;
+    u->note(event->pos, room.num);
     u->wake();
   }
 }
@@ -192,6 +203,14 @@ void Users::follow(std::span<const journal::Entry> entries) {
     if (u) {
       u->last_pos = e.pos;
       u->wake();
+    }
+    if (e.kind == kind::kReceipt) {
+      if (auto room = rooms_.find(e.subject)) {
+        for (auto* other : room->online) {
+          other->note(e.pos, room->num);
+          other->wake();
+        }
+      }
     }
   }
 }

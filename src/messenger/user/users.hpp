@@ -30,6 +30,7 @@ class Users final : public RoomObserver {
   std::vector<UserState*> sharing(std::string_view user_id) const;
   /// A stamp later than every one given before, in microseconds of wall time.
   std::int64_t next_stamp();
+  std::int64_t last_stamp() const { return last_stamp_; }
 
   void on_event(Room& room, const EventPtr& event) override;
   void on_loaded(Room& room) override;
@@ -45,6 +46,7 @@ class Users final : public RoomObserver {
   Loop& loop_;
   store::Readers& readers_;
   Rooms& rooms_;
+  journal::Journal* journal_ = nullptr;
   TextMap<UserPtr> users_;
   std::int64_t last_stamp_ = 0;
   TimerQueue::Timer sweep_timer_;

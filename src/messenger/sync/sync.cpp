@@ -1,0 +1,247 @@
+#include "messenger/sync/sync.hpp"
+
+#include <algorithm>
+
+#include "base/text.hpp"
+#include "messenger/sync/pass.hpp"
+#include "messenger/sync/stripped.hpp"
+
+namespace haechi::messenger {
+namespace {
+
+constexpr std::size_t kToDeviceMax = 100;
+
+void append_list(std::string& out, std::string_view key, const std::vector<std::string>& items) {
+  comma(out);
+  append_json_string(out, key);
+  out += ":{\"events\":[";
+  for (const auto& item : items) {
+    comma(out);
+    out += item;
+  }
+  out += "]}";
+}
+
+void append_strings(std::string& out, std::string_view key, const std::vector<std::string>& items) {
+  comma(out);
+  append_json_string(out, key);
+  out += ":[";
+  for (const auto& item : items) {
+    comma(out);
+    append_json_string(out, item);
+  }
+  out += ']';
+}
+
+std::string account_event(const AccountDatum& d) {
+  std::string out = "{\"type\":";
+  append_json_string(out, d.type);
+  out += ",\"content\":" + d.content + '}';
+  return out;
+}
+
+}  // namespace
+
+Sync::Sync(Loop& loop, Rooms& rooms, Users& users, Visibility& visibility, journal::Journal& journal, SyncSources sources)
+    : loop_(loop), rooms_(rooms), users_(users), visibility_(visibility), journal_(journal), sources_(sources) {}
+
+Task<Result<std::string>> Sync::sync(SyncRequest request, Canceller* canceller) {
+  const auto session = request.session;
+  CO_TRY(auto user, co_await users_.get(session->user_id));
+  sources_.presence.seen(session->user_id, request.set_presence);
+  const Instant deadline = loop_.now() + request.timeout;
+
+  Pass pass{.request = request, .user = user, .device = device_key(*session), .since = {}, .now = {}, .out = {}, .room_data = {}};
+  if (request.since) {
+    pass.initial = false;
+    pass.since = *request.since;
+    pass.since.pos = std::min(pass.since.pos, journal_.position());
+    pass.since.to_device = std::min(pass.since.to_device, pass.since.pos);
+    sources_.to_device.delivered(user, session->device_id, pass.since.to_device);
+  } else {
+    lazy_.reset(pass.device);
+  }
+
+  UserState::Parked parked(*user);
+  while (true) {
+    parked.waiter.reset();
+    user->last_used = loop_.now();
+    pass.now = {.pos = journal_.position(), .stamp = std::max(users_.last_stamp(), pass.since.stamp), .to_device = 0};
+    pass.now.to_device = pass.now.pos;
+    pass.wall_ms = loop_.clock().wall_ms();
+    const bool moved = user->last_pos > pass.since.pos || user->ephemeral_stamp > pass.since.stamp ||
+                       pass.since.to_device < pass.since.pos || user->device_list_pos > pass.since.pos;
+    if (pass.full() || moved) {
+      CO_TRY(const bool any, co_await build(pass));
+      if (any || pass.full()) co_return std::move(pass.out);
+    }
+    if (loop_.now() >= deadline || (canceller && canceller->cancelled())) break;
+    // A wait that ends for nothing that this filter shows goes on.
+    const auto why = co_await parked.waiter.wait(deadline, canceller);
+    if (why == Wake::Cancelled) break;
+    if (why == Wake::Deadline && user->last_pos <= pass.now.pos) break;
+  }
+  std::string out = "{\"next_batch\":\"" + pass.now.text() + '"';
+  CO_TRY(const auto counts, co_await sources_.key_counts.key_counts(user, session->device_id));
+  out += ",\"device_one_time_keys_count\":" + counts.one_time + ",\"device_unused_fallback_key_types\":" + counts.unused_fallback + '}';
+  co_return out;
+}
+
+Task<Result<bool>> Sync::build(Pass& pass) {
+  const auto& filter = pass.filter();
+  const auto& device_id = pass.request.session->device_id;
+  auto& out = pass.out;
+  out.clear();
+  out += '{';
+  pass.anything = false;
+
+  CO_TRY(auto mail, co_await sources_.to_device.read(pass.user, device_id, pass.since.to_device, pass.now.pos, kToDeviceMax));
+  pass.now.to_device = mail.upto;
+  if (!mail.events.empty()) {
+    append_list(out, "to_device", mail.events);
+    pass.anything = true;
+  }
+
+  if (!pass.initial) {
+    CO_TRY(auto lists, co_await sources_.device_lists.between(pass.user, pass.since.pos, pass.now.pos));
+    if (!lists.empty()) {
+      comma(out);
+      out += "\"device_lists\":{";
+      append_strings(out, "changed", lists.changed);
+      append_strings(out, "left", lists.left);
+      out += '}';
+      pass.anything = true;
+    }
+  }
+  CO_TRY(const auto counts, co_await sources_.key_counts.key_counts(pass.user, device_id));
+  comma(out);
+  out += "\"device_one_time_keys_count\":" + counts.one_time + ",\"device_unused_fallback_key_types\":" + counts.unused_fallback;
+
+  const Position account_since = pass.full() ? 0 : pass.since.pos;
+  CO_TRY(const auto data, co_await sources_.account_data.changed(pass.user, account_since, pass.now.pos));
+  pass.room_data.clear();
+  std::vector<std::string> global;
+  for (const auto& d : data) {
+    if (!d.room_id.empty()) {
+      if (filter.room_account_data.EventFilter::matches(d.type, {}) && filter.room_account_data.matches_room(d.room_id)) {
+        pass.room_data[d.room_id].push_back(&d);
+      }
+    } else if (filter.account_data.matches(d.type, {})) {
+      global.push_back(account_event(d));
+    }
+  }
+  if (!global.empty()) {
+    append_list(out, "account_data", global);
+    pass.anything = true;
+  }
+
+  if (pass.initial || pass.user->ephemeral_stamp > pass.since.stamp) {
+    std::vector<std::string> shown;
+    if (!filter.presence.types || filter.presence.matches("m.presence", {})) {
+      shown = sources_.presence.changed(*pass.user, pass.since.stamp);
+      if (!filter.presence.all()) {
+        std::erase_if(shown, [&](const std::string& text) {
+          auto o = parse_json_object(text);
+          return !o || !filter.presence.matches("m.presence", get_string(*o, "sender").value_or(""));
+        });
+      }
+    }
+    if (!shown.empty()) {
+      append_list(out, "presence", shown);
+      pass.anything = true;
+    }
+  }
+
+  CO_TRY_DO(co_await rooms_section(pass));
+  comma(out);
+  out += "\"next_batch\":\"" + pass.now.text() + "\"}";
+  co_return pass.anything;
+}
+
+Task<Result<bool>> Sync::rooms_section(Pass& pass) {
+  const auto& filter = pass.filter();
+  auto& user = *pass.user;
+
+  // Which rooms can have anything to say.
+  std::vector<std::int64_t> nums;
+  const bool all = pass.full() || pass.since.pos < user.touched_from || user.ephemeral_stamp > pass.since.stamp;
+  if (all) {
+    nums.reserve(user.rooms.size());
+    for (const auto& [num, ref] : user.rooms) nums.push_back(num);
+  } else {
+    for (auto it = user.touched.rbegin(); it != user.touched.rend() && it->pos > pass.since.pos; ++it) {
+      nums.push_back(it->room_num);
+    }
+    for (const auto& [room_id, list] : pass.room_data) {
+      if (auto room = rooms_.find(room_id)) nums.push_back(room->num);
+    }
+    std::ranges::sort(nums);
+    nums.erase(std::unique(nums.begin(), nums.end()), nums.end());
+  }
+
+  std::vector<std::int64_t> cold;
+  const auto matters = [&](std::int64_t num, const RoomRef& ref) {
+    if (!filter.wants_room(ref.room_id) || ref.forgotten) return false;
+    if (ref.membership == Membership::Join) return true;
+    if (ref.pos > pass.since.pos && !pass.initial) return true;
+    if (pass.initial && (ref.membership == Membership::Invite || ref.membership == Membership::Knock)) return true;
+    static_cast<void>(num);
+    return pass.initial && filter.include_leave;
+  };
+  std::erase_if(nums, [&](std::int64_t num) {
+    const auto it = user.rooms.find(num);
+    return it == user.rooms.end() || !matters(num, it->second);
+  });
+  for (const auto num : nums) {
+    if (!rooms_.find(num)) cold.push_back(num);
+  }
+  std::vector<RoomPtr> held;  // keeps what is loaded from being evicted meanwhile
+  if (!cold.empty()) {
+    CO_TRY(held, co_await rooms_.get_all(std::move(cold)));
+  }
+
+  std::string join, invite, leave, knock;
+  for (const auto num : nums) {
+    const auto room = rooms_.find(num);
+    const auto it = user.rooms.find(num);
+    if (!room || it == user.rooms.end()) continue;
+    const auto membership = it->second.membership;
+    const Position pos = it->second.pos;
+    if (membership == Membership::Join) {
+      CO_TRY_DO(co_await joined(pass, room, join));
+    } else if (membership == Membership::Invite || membership == Membership::Knock) {
+      const Event* own = room->state("m.room.member", user.id);
+      if (membership == Membership::Invite && own && user.ignored.contains(own->sender)) continue;
+      invited(pass, *room, membership == Membership::Invite ? invite : knock);
+      pass.anything = true;
+    } else if (membership == Membership::Leave || membership == Membership::Ban) {
+      CO_TRY_DO(co_await left(pass, room, pos, leave));
+    }
+  }
+  if (join.empty() && invite.empty() && leave.empty() && knock.empty()) co_return false;
+  comma(pass.out);
+  pass.out += "\"rooms\":{";
+  const auto section = [&](std::string_view name, const std::string& text) {
+    if (text.empty()) return;
+    comma(pass.out);
+    append_json_string(pass.out, name);
+    pass.out += ":{" + text + '}';
+  };
+  section("join", join);
+  section("invite", invite);
+  section("leave", leave);
+  section("knock", knock);
+  pass.out += '}';
+  co_return true;
+}
+
+void Sync::invited(Pass& pass, const Room& room, std::string& out) const {
+  const bool knock = room.membership(pass.user->id) == Membership::Knock;
+  if (!out.empty()) out += ',';
+  append_json_string(out, room.id);
+  out += knock ? ":{\"knock_state\":{\"events\":" : ":{\"invite_state\":{\"events\":";
+  out += stripped_state(room, pass.user->id);
+  out += "}}";
+}
+
+}  // namespace haechi::messenger
