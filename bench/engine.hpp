@@ -43,11 +43,12 @@ class Connection;
 class Handler {
  public:
   virtual ~Handler() = default;
-  /// May send the next request on the same connection.
+  /// May send the next request on the same connection; that ends the life of the response's body.
   virtual void on_response(Connection& connection, const Response& response) = 0;
 };
 
-/// Lives on the engine's thread; destroying it closes the socket.
+/// Lives on the engine's thread; destroying it closes the socket. Not to be destroyed from
+/// within a handler: the engine may hold more readiness for it.
 class Connection {
  public:
   Connection(Engine& engine, const Endpoint& endpoint, Handler& handler, std::size_t tag);

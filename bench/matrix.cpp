@@ -240,7 +240,8 @@ void Pollers::open(std::size_t from, std::size_t to) {
     readers_[i].since = {};
     if (i % 256 == 255) {
       context_.progress.update(fmt::format("  set-up: long polls {}/{}", i + 1, readers_.size()));
-      context_.engine.run_until(now_ns());
+      // A listen queue is short: let the server accept before the next ones come.
+      context_.engine.run_until(now_ns() + 10 * kMillisecond);
     }
   }
   std::uint64_t before = ~std::uint64_t{0};

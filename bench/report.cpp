@@ -48,6 +48,12 @@ std::string ms(double v) { return v >= 100 ? fmt::format("{:.0f}", v) : v >= 10 
 
 bool met(const Target& t, double value) { return t.bound == AtLeast ? value >= t.value : value <= t.value; }
 
+std::string_view verdict(const Results& results, const Target& t, const Figure* f) {
+  if (!f) return "not measured";
+  if (!results.judged) return "not judged: another shape";
+  return met(t, f->value) ? "met" : "**not met**";
+}
+
 std::string parameters(const WorkloadResult& w) {
   std::string out;
   for (const auto& [name, value] : w.parameters) out += fmt::format("{}{}={}", out.empty() ? "" : ", ", name, value);
@@ -117,7 +123,7 @@ std::string render_json(const Results& results) {
     json::object o{{"key", t.key}, {"bound", t.bound == AtLeast ? "at least" : "at most"}, {"target", t.value}, {"text", t.text}};
     if (const auto* f = results.find(t.key)) {
       o["value"] = f->value;
-      o["met"] = met(t, f->value);
+      if (results.judged) o["met"] = met(t, f->value);
     }
     targets.push_back(std::move(o));
   }
@@ -138,7 +144,7 @@ std::string render_markdown(const Results& results) {
     const auto* f = results.find(t.key);
     const auto* c = t.ceiling.empty() ? nullptr : results.find(t.ceiling);
     out += fmt::format("| {} {} {} | {} | {} | {} |\n", t.bound == AtLeast ? "at least" : "at most", number(t.value), t.text,
-                       f ? number(f->value) : "-", f ? (met(t, f->value) ? "met" : "**not met**") : "not measured",
+                       f ? number(f->value) : "-", verdict(results, t, f),
                        c ? fmt::format("{} {} (`{}`)", number(c->value), c->unit, c->key) : "");
   }
 

@@ -50,6 +50,8 @@ struct Results {
   Machine machine;
   std::string server, commit;
   bool quick = false;
+  /// The workloads had the shapes that the targets name, so met or not met can be said.
+  bool judged = true;
   std::vector<WorkloadResult> workloads;
 
   const Figure* find(std::string_view key) const;

@@ -33,7 +33,7 @@ struct Interval {
 
 /// Resident bytes of the processes.
 double resident_bytes(std::span<const int> pids);
-/// What the kernel holds in slabs and for sockets, for the whole machine.
+/// What the kernel holds in slabs and for sockets, for the whole machine: other work blurs it.
 double kernel_bytes();
 
 }  // namespace haechi::bench
