@@ -28,6 +28,8 @@ void start_vips() {
   static std::once_flag once;
   std::call_once(once, [] {
     if (VIPS_INIT("haechi") != 0) throw std::runtime_error("libvips does not start");
+    // What a damaged upload makes it say belongs to nobody's log.
+    g_log_set_handler("VIPS", G_LOG_LEVEL_WARNING, [](const char*, GLogLevelFlags, const char*, void*) {}, nullptr);
     vips_concurrency_set(1);
     vips_cache_set_max(0);
     vips_cache_set_max_mem(0);
@@ -48,7 +50,8 @@ std::unexpected<Error> unreadable(std::string_view what) {
   return fail(Errc::NotAnImage, std::move(message));
 }
 
-/// libvips works while pixels are pulled; the signal comes every few lines.
+/// libvips works while pixels are pulled; the signal comes now and then meanwhile.
+/// (Not for WebP, which is decoded in one go: there the pixel limit bounds the time.)
 struct Deadline {
   std::chrono::steady_clock::time_point at;
   bool passed = false;
