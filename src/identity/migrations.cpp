@@ -4,11 +4,11 @@ namespace haechi::identity {
 namespace {
 
 constexpr std::string_view kInit = R"sql(
--- One row for each account that ever was, by its full id: a name is never given
--- twice, so rows are never deleted. leave_pending: deactivated, rooms not yet left.
+-- One row for each account that ever was, in order of creation: a name is never
+-- given twice, so rows are never deleted. leave_pending: deactivated, rooms not yet left.
 CREATE TABLE users (
-  user_id TEXT NOT NULL PRIMARY KEY,
-  num BIGINT NOT NULL UNIQUE,
+  num BIGINT NOT NULL PRIMARY KEY,
+  user_id TEXT NOT NULL UNIQUE,
   kind SMALLINT NOT NULL,
   password_hash TEXT,
   created_ms BIGINT NOT NULL,
@@ -30,7 +30,7 @@ CREATE TABLE devices (
   last_seen_ms BIGINT,
   last_seen_ip TEXT,
   PRIMARY KEY (user_id, device_id)
-);
+) /*clustered*/;
 
 -- One log-in of a device; id is the feed position at which it began. generation
 -- is that of the newest token that the client has shown to have.
@@ -52,7 +52,7 @@ CREATE TABLE session_tokens (
   kind SMALLINT NOT NULL,
   generation BIGINT NOT NULL,
   expires_ms BIGINT
-);
+) /*clustered*/;
 CREATE INDEX session_tokens_session ON session_tokens (session_id);
 
 -- What an operator hands out so that people may register. Null: without end.
@@ -69,7 +69,7 @@ CREATE TABLE login_tokens (
   hash BYTEA NOT NULL PRIMARY KEY,
   user_id TEXT NOT NULL,
   expires_ms BIGINT NOT NULL
-);
+) /*clustered*/;
 CREATE INDEX login_tokens_user ON login_tokens (user_id);
 CREATE INDEX login_tokens_expires ON login_tokens (expires_ms);
 
@@ -78,7 +78,7 @@ CREATE TABLE openid_tokens (
   hash BYTEA NOT NULL PRIMARY KEY,
   user_id TEXT NOT NULL,
   expires_ms BIGINT NOT NULL
-);
+) /*clustered*/;
 CREATE INDEX openid_tokens_user ON openid_tokens (user_id);
 CREATE INDEX openid_tokens_expires ON openid_tokens (expires_ms);
 )sql";
