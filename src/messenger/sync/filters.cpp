@@ -1,0 +1,73 @@
+#include "messenger/sync/filters.hpp"
+
+#include "messenger/errc.hpp"
+#include "messenger/event/canonical.hpp"
+
+namespace haechi::messenger {
+namespace {
+
+using store::Row;
+using store::Sql;
+constexpr Sql kFind{"SELECT filter_id FROM filters WHERE user_id = $1 AND definition = $2"};
+constexpr Sql kLast{"SELECT MAX(filter_id) FROM filters WHERE user_id = $1"};
+constexpr Sql kInsert{"INSERT INTO filters (user_id, filter_id, definition) VALUES ($1, $2, $3)"};
+constexpr Sql kGet{"SELECT definition FROM filters WHERE user_id = $1 AND filter_id = $2"};
+
+}  // namespace
+
+Task<Result<std::string>> Filters::define(std::string user, json::object definition) {
+  CO_TRY_DO(Filter::parse(definition));
+  auto text = canonical(definition);
+  if (!text) co_return fail(Errc::BadJson, text.error().message);
+  co_return co_await journal_.submit([user, text = *std::move(text)](journal::Tx& tx) -> Result<std::string> {
+    auto& c = tx.sql();
+    if (const auto known = c.one_i64(kFind, user, text)) return std::to_string(*known);
+    const auto id = c.one_i64(kLast, user).value_or(-1) + 1;
+    c.exec(kInsert, user, id, text);
+    return std::to_string(id);
+  });
+}
+
+Task<Result<std::string>> Filters::definition(std::string user, std::string id) {
+  const auto num = parse_int(id);
+  if (!num) co_return fail(Errc::NotFound, "No such filter");
+  auto found = co_await readers_.read([&](store::Connection& c) -> Result<std::optional<std::string>> {
+    return c.one(kGet, [](const Row& r) { return r.str(0); }, user, *num);
+  });
+  if (!found) co_return std::unexpected(std::move(found.error()));
+  if (!*found) co_return fail(Errc::NotFound, "No such filter");
+  co_return **std::move(found);
+}
+
+std::shared_ptr<const Filter> Filters::remember(std::string key, Filter filter) {
+  auto made = std::make_shared<const Filter>(std::move(filter));
+  recent_.emplace_front(key, made);
+  parsed_[std::move(key)] = recent_.begin();
+  if (recent_.size() > kParsedMax) {
+    parsed_.erase(recent_.back().first);
+    recent_.pop_back();
+  }
+  return made;
+}
+
+Task<Result<std::shared_ptr<const Filter>>> Filters::of_query(std::string user, std::string text) {
+  if (text.empty()) co_return everything_;
+  const bool inline_json = text.front() == '{';
+  std::string key = inline_json ? text : user + '/' + text;
+  if (const auto it = parsed_.find(key); it != parsed_.end()) {
+    recent_.splice(recent_.begin(), recent_, it->second);
+    co_return it->second->second;
+  }
+  if (!inline_json) {
+    auto stored = co_await definition(user, text);
+    if (!stored) co_return fail(Errc::InvalidParam, "No such filter: " + text);
+    text = *std::move(stored);
+  }
+  auto parsed = parse_json_object(text);
+  if (!parsed) co_return fail(Errc::NotJson, "The filter is " + parsed.error().message);
+  CO_TRY(auto filter, Filter::parse(*parsed));
+  if (const auto it = parsed_.find(key); it != parsed_.end()) co_return it->second->second;
+  co_return remember(std::move(key), std::move(filter));
+}
+
+}  // namespace haechi::messenger
