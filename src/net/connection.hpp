@@ -61,7 +61,11 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void start_handler(Exchange& exchange);
   void answer(Exchange& exchange, Response response);
   static Task<void> serve(std::shared_ptr<Connection> self, Exchange& exchange);
-  Task<void> compress(Exchange& exchange, Response& response);
+  void take_result(Exchange& exchange, Result<Response> result);
+  void handler_failed(Exchange& exchange, const std::exception_ptr& failed);
+  bool wants_gzip(Exchange& exchange) const;
+  Task<void> compress(Exchange& exchange);
+  void handler_done(Exchange& exchange);
   void write_answer(Exchange& exchange, bool last, Instant at);
   void write_ready_answers();
   void send_output();

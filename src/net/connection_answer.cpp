@@ -39,35 +39,44 @@ void Connection::start_handler(Exchange& exchange) {
   answer(exchange, std::move(response));
 }
 
+// Parked long polls hold this frame: what needs room happens in plain functions.
 Task<void> Connection::serve(std::shared_ptr<Connection> self, Exchange& exchange) {
-  const Router& router = self->core_->router;
-  const char* failed = nullptr;
-  std::string what;
-  Response response;
+  std::exception_ptr failed;
   try {
-    auto result = co_await exchange.route->handler(exchange.request);
-    response = result ? *std::move(result) : router.render(exchange.request.path, result.error());
-  } catch (const std::exception& e) {
-    what = e.what();
-    failed = what.c_str();
+    self->take_result(exchange, co_await exchange.route->handler(exchange.request));
   } catch (...) {
-    failed = "something that is no std::exception";
+    failed = std::current_exception();
   }
-  if (failed) {
-    log::error("a handler failed", {{"method", to_string(exchange.request.method)}, {"route", exchange.request.route}, {"what", failed}});
-    response = router.render(exchange.request.path, Error(haechi::Errc::Broken, "something went wrong inside"));
-  }
-  const auto gzip_bytes_min = self->core_->options.gzip_bytes_min;
-  if (text_of(response).size() >= gzip_bytes_min && compressible(response, gzip_bytes_min)) {
-    exchange.vary = true;
-    if (accepts_gzip(exchange.request.header("Accept-Encoding"))) co_await self->compress(exchange, response);
-  }
-  if (self->stream_ && &self->stream_->exchange() == &exchange) self->end_stream(exchange);
-  self->answer(exchange, std::move(response));
+  if (failed) self->handler_failed(exchange, failed);
+  if (self->wants_gzip(exchange)) co_await self->compress(exchange);
+  self->handler_done(exchange);
 }
 
-Task<void> Connection::compress(Exchange& exchange, Response& response) {
-  const std::string_view text = text_of(response);
+void Connection::take_result(Exchange& exchange, Result<Response> result) {
+  exchange.response = result ? *std::move(result) : core_->router.render(exchange.request.path, result.error());
+}
+
+void Connection::handler_failed(Exchange& exchange, const std::exception_ptr& failed) {
+  std::string what = "something that is no std::exception";
+  try {
+    std::rethrow_exception(failed);
+  } catch (const std::exception& e) {
+    what = e.what();
+  } catch (...) {
+  }
+  const Request& request = exchange.request;
+  log::error("a handler failed", {{"method", to_string(request.method)}, {"route", request.route}, {"what", what}});
+  exchange.response = core_->router.render(request.path, Error(haechi::Errc::Broken, "something went wrong inside"));
+}
+
+bool Connection::wants_gzip(Exchange& exchange) const {
+  if (!compressible(exchange.response, core_->options.gzip_bytes_min)) return false;
+  exchange.vary = true;
+  return accepts_gzip(exchange.request.header("Accept-Encoding"));
+}
+
+Task<void> Connection::compress(Exchange& exchange) {
+  const std::string_view text = text_of(exchange.response);
   std::string packed;
   if (text.size() <= kCompressOnLoopMax) {
     packed = gzip(text);
@@ -77,8 +86,14 @@ Task<void> Connection::compress(Exchange& exchange, Response& response) {
   }
   // A full queue or a broken zlib costs bandwidth, not the answer.
   if (packed.empty() || packed.size() >= text.size()) co_return;
-  response.body = std::move(packed);
+  exchange.response.body = std::move(packed);
   exchange.gzipped = true;
+}
+
+void Connection::handler_done(Exchange& exchange) {
+  if (stream_ && &stream_->exchange() == &exchange) end_stream(exchange);
+  exchange.done = true;
+  if (!receiving_) core_->flush_soon(shared_from_this());
 }
 
 void Connection::end_stream(Exchange& exchange) {
@@ -102,8 +117,7 @@ void Connection::end_stream(Exchange& exchange) {
 
 void Connection::answer(Exchange& exchange, Response response) {
   exchange.response = std::move(response);
-  exchange.done = true;
-  if (!receiving_) core_->flush_soon(shared_from_this());
+  handler_done(exchange);
 }
 
 void Connection::want_continue(Exchange& exchange) {
