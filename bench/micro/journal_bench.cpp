@@ -1,6 +1,6 @@
 // What a durable command costs: the journal beside a bare SQLite loop that writes the
 // same rows in batches of the same size. A plain program; one line per case.
-//   journal_bench [DIR] [seconds]
+//   journal_bench [DIR] [seconds] [only this many outstanding]
 
 #include <sqlite3.h>
 #include <sys/resource.h>
@@ -86,7 +86,8 @@ double run_journal(const std::string& path, const std::string& json, int outstan
   ManualClock clock;
   ManualLoop loop(clock);
   Metrics metrics;
-  auto db = store::open_sqlite({.path = path}).value();
+  const char* pages = std::getenv("CHECKPOINT_PAGES");
+  auto db = store::open_sqlite({.path = path, .checkpoint_pages = pages ? std::atoi(pages) : 20000}).value();
   std::vector<store::Migration> steps(journal::Journal::migrations().begin(), journal::Journal::migrations().end());
   steps.push_back(kEvents[0]);
   if (!store::migrate(*db, steps)) std::abort();
@@ -178,6 +179,7 @@ int main(int argc, char** argv) {
   const std::string json(700, 'x');
   for (const bool keyed : {false, true}) {
     for (const int outstanding : {1, 16, 64, 256}) {
+      if (argc > 3 && std::atoi(argv[3]) != outstanding) continue;
       fs::remove_all(dir);
       fs::create_directories(dir);
       const double batch = run_journal((dir / "j").string(), json, outstanding, keyed, seconds);

@@ -68,19 +68,29 @@ class SqliteDatabase final : public Database {
 
   void checkpoint(Connection& connection) override {
     auto* c = dynamic_cast<SqliteConnection*>(&connection);
-    if (!c || c->log_pages() < options_.checkpoint_pages) return;
-    if (writer_turn_.exchange(false, std::memory_order_acq_rel)) {
-      const auto left = c->checkpoint();
-      if (left == 0) {
-        c->log_restarts();
-        return;
-      }
-      // A reader holds an old state: the next round tries again.
+    if (!c) return;
+    const int pages = c->log_pages();
+    if (pages < next_attempt_) {
+      // Shorter than at the last attempt: the log has begun again.
+      if (pages < options_.checkpoint_pages) next_attempt_ = options_.checkpoint_pages;
+      return;
     }
-    const std::lock_guard lock(mutex_);
-    if (!due_) {
-      due_ = true;
-      wake_.notify_one();
+    if (!writer_turn_.exchange(false, std::memory_order_acq_rel)) {
+      const std::lock_guard lock(mutex_);
+      if (!due_) {
+        due_ = true;
+        wake_.notify_one();
+      }
+      return;
+    }
+    // Readers that use the log keep it from beginning again. Usually the next attempt finds
+    // none; a log that has become very long is worth a short wait.
+    using enum SqliteConnection::Patience;
+    next_attempt_ = pages + options_.checkpoint_pages / 16;
+    try {
+      c->checkpoint(pages > 4 * options_.checkpoint_pages ? WaitForReaders : None);
+    } catch (const SqlError& e) {
+      log::error("the checkpoint failed", {{"error", e.what()}});   // nothing is lost: the log stays longer
     }
   }
 
@@ -97,14 +107,15 @@ class SqliteDatabase final : public Database {
         int left = keeper_.checkpoint();
         for (int pass = 1; left > enough && pass < 4; ++pass) left = keeper_.checkpoint();
         writer_turn_.store(true, std::memory_order_release);
+        lock.lock();
+        due_ = false;
+        continue;
       } catch (const SqlError& e) {
         log::error("the checkpoint failed", {{"error", e.what()}});
         lock.lock();
         wake_.wait_for(lock, std::chrono::seconds(1), [&] { return stopping_; });
-        lock.unlock();
+        due_ = false;
       }
-      lock.lock();
-      due_ = false;
     }
   }
 
@@ -116,6 +127,7 @@ class SqliteDatabase final : public Database {
   bool due_ = false;
   bool stopping_ = false;
   std::atomic<bool> writer_turn_{false};
+  int next_attempt_ = options_.checkpoint_pages;   // of the log's length; the writer's thread only
   std::thread checkpointer_;
 };
 

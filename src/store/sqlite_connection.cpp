@@ -16,6 +16,8 @@ constexpr Sql kRelease{"RELEASE job"};
 constexpr Sql kRollbackTo{"ROLLBACK TO job"};
 
 constexpr int kReaderCacheMib = 16;
+constexpr int kBusyMs = 10'000;
+constexpr int kReadersWaitMs = 100;
 
 class SqliteRow final : public Row {
  public:
@@ -45,6 +47,7 @@ void replace_all(std::string& text, std::string_view from, std::string_view to) 
 std::string translated(std::string_view script) {
   std::string text(script);
   replace_all(text, "BIGINT PRIMARY KEY", "INTEGER PRIMARY KEY");  // else the key is a second tree
+  replace_all(text, "BIGINT NOT NULL PRIMARY KEY", "INTEGER NOT NULL PRIMARY KEY");
   replace_all(text, "/*clustered*/", "WITHOUT ROWID");
   replace_all(text, " BYTEA", " BLOB");
   return text;
@@ -65,7 +68,7 @@ SqliteConnection::SqliteConnection(const SqliteOptions& options, Access access)
   db_.reset(raw);
   if (rc != SQLITE_OK) raise(options.path);
   sqlite3_extended_result_codes(raw, 1);
-  sqlite3_busy_timeout(raw, 10'000);
+  sqlite3_busy_timeout(raw, kBusyMs);
   const int cache_kib = (writes_ ? options.cache_mib : kReaderCacheMib) * 1024;
   // Checkpoints are the database's own business, on its own schedule.
   script(fmt::format(
@@ -110,10 +113,14 @@ void SqliteConnection::rollback_to() {
   run(kRelease, {}, nullptr);
 }
 
-int SqliteConnection::checkpoint() {
+int SqliteConnection::checkpoint(Patience patience) {
   int total = 0;
   int moved = 0;
-  const int rc = sqlite3_wal_checkpoint_v2(db_.get(), nullptr, SQLITE_CHECKPOINT_PASSIVE, &total, &moved);
+  const bool wait = patience == Patience::WaitForReaders;
+  if (wait) sqlite3_busy_timeout(db_.get(), kReadersWaitMs);
+  const int rc = sqlite3_wal_checkpoint_v2(db_.get(), nullptr, wait ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE,
+                                           &total, &moved);
+  if (wait) sqlite3_busy_timeout(db_.get(), kBusyMs);
   if (rc == SQLITE_BUSY) return 1;
   if (rc != SQLITE_OK) raise("checkpoint");
   return total - moved;

@@ -25,13 +25,13 @@ class SqliteConnection final : public Connection {
   void release() override;
   void rollback_to() override;
 
-  /// Moves what no reader needs from the log into the main file without waiting for
-  /// anybody; returns how many pages of the log remain to be moved.
-  int checkpoint();
+  enum class Patience { None, WaitForReaders };
+  /// Moves what no reader needs from the log into the main file; returns how many pages of
+  /// the log remain to be moved. When none do and no reader uses the log, the next commit
+  /// writes from its beginning. Waits for nobody, or at most 100 ms for readers.
+  int checkpoint(Patience patience = Patience::None);
   /// Pages in the log after this connection's newest commit.
   int log_pages() const { return log_pages_; }
-  /// The whole log is moved: the next commit writes from its beginning.
-  void log_restarts() { log_pages_ = 0; }
 
  protected:
   std::int64_t run(const Sql& sql, std::span<const Value> args, const RowFn* row) override;
