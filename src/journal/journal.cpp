@@ -20,6 +20,7 @@ using std::chrono::steady_clock;
 constexpr int kBatchesPerChore = 8;
 constexpr std::int64_t kTrimRows = 2'000;
 constexpr auto kStopWait = std::chrono::seconds(30);
+constexpr auto kProbeEvery = std::chrono::seconds(2);
 
 class Category final : public std::error_category {
  public:
@@ -76,9 +77,12 @@ class JournalImpl final : public Journal {
 
   Task<void> stop() override {
     accepting_ = false;
-    if (!started_) outstanding_ = 0, staged_.clear();
+    if (!started_) {
+      for (auto& job : std::exchange(staged_, {})) job->finish(Error(Errc::ShuttingDown, "shutting down"));
+      outstanding_ = 0;
+    }
     const Instant deadline = loop_.now() + kStopWait;
-    while (outstanding_ > 0 && loop_.now() < deadline) {
+    while (busy() && loop_.now() < deadline) {
       Waiter waiter(loop_);
       drained_ = &waiter;
       co_await waiter.wait(deadline);
@@ -115,7 +119,9 @@ class JournalImpl final : public Journal {
  protected:
   Result<> enqueue(std::unique_ptr<Job> job) override {
     if (!accepting_) return fail(Errc::ShuttingDown, "shutting down");
-    if (outstanding_ >= options_.queue_max) return fail(Errc::Full, "too many commands are waiting");
+    if (outstanding_ >= options_.queue_max) {
+      return fail(Errc::Full, "too many commands are waiting", R"("retry_after_ms":1000)");
+    }
     ++outstanding_;
     stage(std::move(job));
     return {};
@@ -164,9 +170,10 @@ class JournalImpl final : public Journal {
     const WallMs wall_ms = clock_.wall_ms();
     for (auto& job : staged_) job->wall_ms = wall_ms;
     if (options_.inline_commits) {
+      if (!connection_) return;
       auto batch = run_batch(std::exchange(staged_, {}));
       complete(*batch);
-      if (connection_) db_.checkpoint(*connection_);
+      db_.checkpoint(*connection_);
       return;
     }
     bool wake = false;
@@ -198,8 +205,9 @@ class JournalImpl final : public Journal {
       if (job->failure) job->finish(*std::move(job->failure));
       else job->finish();
     }
-    if (outstanding_ == 0 && drained_) drained_->notify();
-    do_chores();
+    if (!busy() && drained_) drained_->notify();
+    if (healthy_) do_chores();
+    else probe_later();
   }
 
   void tell_followers(std::span<const Entry> entries) {
@@ -214,7 +222,7 @@ class JournalImpl final : public Journal {
   }
 
   void do_chores() {
-    if (chore_running_ || !accepting_ || !healthy_) return;
+    if (chore_running_ || !accepting_) return;
     if (outstanding_ > 0 && ++batches_since_chore_ < kBatchesPerChore) return;
     batches_since_chore_ = 0;
     for (auto* index : indexes_) {
@@ -244,6 +252,15 @@ class JournalImpl final : public Journal {
     chore_running_ = true;
     stage(std::make_unique<Chore>(*this, std::move(work), std::move(done)));
   }
+
+  /// A node that refuses work because the store failed would never see it work again.
+  void probe_later() {
+    loop_.timers().arm(probe_timer_, loop_.now() + kProbeEvery, [this] {
+      if (!healthy_ && accepting_ && !chore_running_) chore(&repo::probe, [] {});
+    });
+  }
+
+  bool busy() const { return outstanding_ > 0 || chore_running_; }
 
   void end_thread() {
     if (!thread_.joinable()) return;
@@ -320,6 +337,7 @@ class JournalImpl final : public Journal {
   std::int64_t first_command_ = 0;    ///< no record is older
   Position first_feed_ = 0;           ///< no feed row is older
   Waiter* drained_ = nullptr;
+  TimerQueue::Timer probe_timer_;
   const std::shared_ptr<int> alive_ = std::make_shared<int>();   ///< posted functions hold it weakly
 
   // Between them.

@@ -29,6 +29,7 @@ constexpr Sql kFirstFeed{"SELECT min(pos) FROM feed"};
 constexpr Sql kTrimFeed{"DELETE FROM feed WHERE pos < $1"};
 constexpr Sql kReadHead{"SELECT pos FROM journal_head WHERE id = 1"};
 constexpr Sql kWriteHead{"UPDATE journal_head SET pos = $1 WHERE id = 1"};
+constexpr Sql kProbe{"UPDATE journal_head SET pos = pos WHERE id = 1"};
 constexpr Sql kAddCommand{"INSERT INTO commands(pos, key_hash, full_key, answer, at_ms) VALUES($1, $2, $3, $4, $5)"};
 constexpr Sql kFirstCommand{"SELECT min(pos) FROM commands"};
 constexpr Sql kLastCommand{"SELECT max(pos) FROM commands"};
@@ -66,6 +67,8 @@ void trim_feed(Connection& c, Position below) { c.exec(kTrimFeed, below); }
 
 Position read_head(Connection& c) { return c.one_i64(kReadHead).value_or(0); }
 void write_head(Connection& c, Position pos) { c.exec(kWriteHead, pos); }
+
+void probe(Connection& c) { c.exec(kProbe); }
 
 void add_command(Connection& c, std::int64_t pos, std::uint64_t key_hash, std::string_view full_key,
                  std::string_view answer, WallMs at_ms) {

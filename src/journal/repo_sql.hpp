@@ -21,6 +21,8 @@ void trim_feed(store::Connection& c, Position below);
 
 Position read_head(store::Connection& c);
 void write_head(store::Connection& c, Position pos);
+/// Writes without a change: fails as long as the store does.
+void probe(store::Connection& c);
 
 void add_command(store::Connection& c, std::int64_t pos, std::uint64_t key_hash, std::string_view full_key,
                  std::string_view answer, WallMs at_ms);

@@ -10,9 +10,10 @@ namespace {
 struct Faults {
   bool armed = false;
   int countdown = 0;
+  bool for_good = false;
   bool struck = false;
   void step() {
-    if (!armed || countdown-- != 0) return;
+    if (!armed || (countdown-- != 0 && !(for_good && countdown < 0))) return;
     struck = true;
     throw store::SqlError("injected: disk I/O error");
   }
@@ -133,4 +134,56 @@ TEST_CASE("a full queue says so at once, and a stopped journal too") {
   CHECK(node.journal->queued() == 0);
   node.loop.run(node.journal->stop());
   CHECK(node.note("d").error().is(journal::Errc::ShuttingDown));
+}
+
+TEST_CASE("a store that works again is noticed without a command") {
+  TempDir dir;
+  Faults faults{.for_good = true};
+  Node node(dir.file("db"), {.inline_commits = true},
+            [&](auto db) { return std::make_unique<FaultyDatabase>(std::move(db), faults); });
+  node.journal->start();
+  faults.armed = true;
+  CHECK(node.note("lost").error().is(journal::Errc::Failed));
+  CHECK_FALSE(node.journal->healthy());
+  node.loop.advance(60s);
+  CHECK_FALSE(node.journal->healthy());
+  faults.armed = false;
+  node.loop.advance(5s);
+  CHECK(node.journal->healthy());
+  CHECK(node.note("kept") == 1);
+}
+
+TEST_CASE("what was never started is answered when it stops") {
+  TempDir dir;
+  Node node(dir.file("db"));
+  std::optional<Result<Position>> answer;
+  Scope scope;
+  const auto wait = [](Journal& j, std::optional<Result<Position>>& out) -> Task<void> {
+    out = co_await j.submit([](Tx& tx) { return Node::write_note(tx, "x"); });
+  };
+  scope.spawn(wait(*node.journal, answer));
+  node.loop.run(node.journal->stop());
+  REQUIRE(answer);
+  CHECK(answer->error().is(journal::Errc::ShuttingDown));
+}
+
+TEST_CASE("followers know an entry, and the position covers it, before its caller is answered") {
+  TempDir dir;
+  Node node(dir.file("db"));
+  Position followed = 0;
+  struct Local final : Payload {};
+  const auto local = std::make_shared<const Local>();
+  node.journal->subscribe([&](std::span<const Entry> entries) {
+    CHECK(node.journal->position() == followed);
+    CHECK(entries.front().local == local);
+    followed = entries.back().pos;
+  });
+  node.journal->start();
+  for (int i = 1; i <= 3; ++i) {
+    const auto pos = node.loop.run(node.journal->submit(
+        [&](Tx& tx) -> Result<Position> { return tx.append(3, "subject", "data", local); }));
+    CHECK(pos == i);
+    CHECK(followed == i);
+    CHECK(node.journal->position() == i);
+  }
 }
