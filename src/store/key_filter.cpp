@@ -9,20 +9,19 @@ constexpr std::size_t kBitsPerKey = 20;
 constexpr std::uint32_t kSalts[] = {0x47b6137bU, 0x44974d91U, 0x8824ad5bU, 0xa2b7289dU,
                                     0x705495c7U, 0x2df1424bU, 0x9efc4947U, 0x5c6bfb31U};
 
-/// Keys may be ids with little entropy; stored filters depend on these constants.
-std::uint64_t mix(std::uint64_t x) {
+std::uint32_t bit(std::uint64_t key, std::size_t word) {
+  return 1U << ((static_cast<std::uint32_t>(key) * kSalts[word]) >> 27);
+}
+
+}  // namespace
+
+std::uint64_t mix_key(std::uint64_t x) {
   x ^= x >> 33;
   x *= 0xff51afd7ed558ccdULL;
   x ^= x >> 33;
   x *= 0xc4ceb9fe1a85ec53ULL;
   return x ^ (x >> 33);
 }
-
-std::uint32_t bit(std::uint64_t mixed, std::size_t word) {
-  return 1U << ((static_cast<std::uint32_t>(mixed) * kSalts[word]) >> 27);
-}
-
-}  // namespace
 
 KeyFilter::KeyFilter(std::size_t keys) : words_((keys * kBitsPerKey / 256 + 1) * kWords) {}
 
@@ -39,23 +38,21 @@ std::string KeyFilter::bytes() const {
   return out;
 }
 
-std::size_t KeyFilter::block_of(std::uint64_t mixed) const {
+std::size_t KeyFilter::block_of(std::uint64_t key) const {
   const std::uint64_t blocks = words_.size() / kWords;
-  return static_cast<std::size_t>(((mixed >> 32) * blocks) >> 32) * kWords;
+  return static_cast<std::size_t>(((key >> 32) * blocks) >> 32) * kWords;
 }
 
 void KeyFilter::add(std::uint64_t key) {
-  const auto mixed = mix(key);
-  const auto block = block_of(mixed);
-  for (std::size_t i = 0; i < kWords; ++i) words_[block + i] |= bit(mixed, i);
+  const auto block = block_of(key);
+  for (std::size_t i = 0; i < kWords; ++i) words_[block + i] |= bit(key, i);
 }
 
 bool KeyFilter::maybe(std::uint64_t key) const {
   if (words_.empty()) return true;
-  const auto mixed = mix(key);
-  const auto block = block_of(mixed);
+  const auto block = block_of(key);
   std::uint32_t missing = 0;
-  for (std::size_t i = 0; i < kWords; ++i) missing |= bit(mixed, i) & ~words_[block + i];
+  for (std::size_t i = 0; i < kWords; ++i) missing |= bit(key, i) & ~words_[block + i];
   return missing == 0;
 }
 

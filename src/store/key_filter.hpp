@@ -9,6 +9,10 @@
 
 namespace haechi::store {
 
+/// Spreads keys that are not hashes; a bijection. What is stored depends on it.
+std::uint64_t mix_key(std::uint64_t key);
+
+/// Keys must be mixed.
 class KeyFilter {
  public:
   explicit KeyFilter(std::size_t keys);
@@ -23,7 +27,7 @@ class KeyFilter {
  private:
   static constexpr std::size_t kWords = 8;   ///< 32-bit words in a block
   KeyFilter() = default;
-  std::size_t block_of(std::uint64_t mixed) const;
+  std::size_t block_of(std::uint64_t key) const;
   std::vector<std::uint32_t> words_;
 };
 

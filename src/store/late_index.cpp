@@ -1,8 +1,10 @@
 #include "store/late_index.hpp"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstring>
+#include <numeric>
 
 namespace haechi::store {
 namespace {
@@ -42,7 +44,8 @@ constexpr Sql kPageAfter{
 
 static_assert(std::endian::native == std::endian::little, "entries are stored as they lie in memory");
 
-constexpr std::int64_t as_signed(std::uint64_t key) { return std::bit_cast<std::int64_t>(key); }
+/// A key as this file knows it: mixed, and signed as the database orders it.
+std::int64_t inner_key(std::uint64_t key) { return std::bit_cast<std::int64_t>(mix_key(key)); }
 constexpr std::uint64_t as_unsigned(std::int64_t key) { return std::bit_cast<std::uint64_t>(key); }
 
 }  // namespace
@@ -54,11 +57,32 @@ struct LateIndex::Moving {
   std::size_t count = 0;   ///< entries after these stay in the next segment
   std::int64_t number = 0;
   std::vector<Entry> sorted;
-  std::shared_ptr<const KeyFilter> filter;
+  std::size_t ready = 0;                 ///< so many of `sorted` are in their place
+  std::size_t bucket = 0;                ///< the first that is not
+  std::array<std::size_t, 257> starts{};
+  std::shared_ptr<KeyFilter> filter;
 
+  void order(std::size_t upto);
   std::int64_t first_pos() const { return recent.entries.front().pos; }
   std::int64_t upto() const { return recent.entries[count - 1].pos; }
 };
+
+/// Sorts slice by slice, so that no batch has to wait for a whole segment.
+void LateIndex::Moving::order(std::size_t upto) {
+  const auto bucket_of = [](const Entry& e) { return (as_unsigned(e.key) >> 56) ^ 0x80; };
+  const auto all = std::span(recent.entries).first(count);
+  if (sorted.empty()) {
+    for (const auto& e : all) ++starts[bucket_of(e) + 1];
+    std::partial_sum(starts.begin(), starts.end(), starts.begin());
+    sorted.resize(count);
+    auto next = starts;
+    for (const auto& e : all) sorted[next[bucket_of(e)]++] = e;
+  }
+  for (; ready < upto; ready = starts[++bucket]) {
+    std::sort(sorted.begin() + static_cast<std::ptrdiff_t>(starts[bucket]),
+              sorted.begin() + static_cast<std::ptrdiff_t>(starts[bucket + 1]));
+  }
+}
 
 std::span<const Migration> LateIndex::migrations() { return kMigrations; }
 
@@ -89,28 +113,30 @@ void LateIndex::set_segments(Segments segments) {
   stored_.swap(next);
 }
 
-void LateIndex::add(std::uint64_t key, std::int64_t pos) { recent_.add({as_signed(key), pos}); }
+void LateIndex::add(std::uint64_t key, std::int64_t pos) { recent_.add({inner_key(key), pos}); }
 
 std::vector<std::int64_t> LateIndex::find_recent(std::uint64_t key, std::int64_t to, std::size_t limit) const {
   std::vector<std::int64_t> out;
-  recent_.find(as_signed(key), to, limit, out);
-  if (moving_) moving_->recent.find(as_signed(key), std::min(to, moving_->upto() + 1), limit, out);
+  recent_.find(inner_key(key), to, limit, out);
+  if (moving_) moving_->recent.find(inner_key(key), std::min(to, moving_->upto() + 1), limit, out);
   std::ranges::reverse(out);
   return out;
 }
 
 bool LateIndex::maybe_stored(std::uint64_t key) const {
   // Only the loop thread replaces the list, and this is the loop thread.
-  return std::ranges::any_of(*stored_, [&](const Segment& s) { return s.filter->maybe(key); });
+  const auto mixed = mix_key(key);
+  return std::ranges::any_of(*stored_, [&](const Segment& s) { return s.filter->maybe(mixed); });
 }
 
 std::vector<std::int64_t> LateIndex::find_stored(Connection& c, std::uint64_t key, std::int64_t from, std::int64_t to,
                                                  std::size_t limit, Order order) const {
   std::vector<std::int64_t> out;
   const auto all = segments();
+  const auto mixed = mix_key(key);
   auto visit = [&](const Segment& s) {
-    if (out.size() >= limit || s.upto < from || s.first_pos >= to || !s.filter->maybe(key)) return;
-    search_segment(c, id_, s, as_signed(key), from, to, limit, order, out);
+    if (out.size() >= limit || s.upto < from || s.first_pos >= to || !s.filter->maybe(mixed)) return;
+    search_segment(c, id_, s, inner_key(key), from, to, limit, order, out);
   };
   if (order == Order::Ascending) {
     for (const auto& s : *all) visit(s);
@@ -181,26 +207,22 @@ LateIndex::Slice LateIndex::next_slice(std::size_t entries) {
 
 void LateIndex::write_slice(Connection& c, const Slice& slice) const {
   Moving& m = *slice.segment;
-  if (m.sorted.empty()) {
-    m.sorted.assign(m.recent.entries.begin(), m.recent.entries.begin() + static_cast<std::ptrdiff_t>(m.count));
-    std::ranges::sort(m.sorted);
+  const std::size_t end = slice.first + slice.count;
+  m.order(end);
+  if (slice.first == 0) {
+    c.exec(kDropUnfinished, id_, m.number);   // what a killed process left
+    m.filter = std::make_shared<KeyFilter>(filters_ == Filters::Kept ? KeyFilter(m.count) : KeyFilter::from_bytes({}));
   }
-  if (slice.first == 0) c.exec(kDropUnfinished, id_, m.number);
-  for (std::size_t i = slice.first; i < slice.first + slice.count; i += kPageEntries) {
-    const std::size_t n = std::min(kPageEntries, slice.first + slice.count - i);
+  for (std::size_t i = slice.first; i < end; i += kPageEntries) {
+    const std::size_t n = std::min(kPageEntries, end - i);
     const std::string_view bytes(reinterpret_cast<const char*>(&m.sorted[i]), n * sizeof(Entry));
     c.exec(kAddPage, id_, m.number, m.sorted[i].key, m.sorted[i].pos, Blob{bytes});
   }
-  if (!slice.last) return;
-  std::string filter;
   if (filters_ == Filters::Kept) {
-    auto f = std::make_shared<KeyFilter>(m.sorted.size());
-    for (const auto& e : m.sorted) f->add(as_unsigned(e.key));
-    filter = f->bytes();
-    m.filter = std::move(f);
-  } else {
-    m.filter = std::make_shared<const KeyFilter>(KeyFilter::from_bytes({}));
+    for (std::size_t i = slice.first; i < end; ++i) m.filter->add(as_unsigned(m.sorted[i].key));
   }
+  if (!slice.last) return;
+  const auto filter = m.filter->bytes();
   c.exec(kAddSegment, id_, m.number, m.first_pos(), m.upto(), Blob{filter});
 }
 
@@ -239,8 +261,7 @@ std::size_t LateIndex::memory_entries() const {
 
 std::size_t LateIndex::Recent::slot_of(std::int64_t key) const {
   const std::size_t mask = newest.size() - 1;
-  // Keys are hashes already, but callers may use small ids as well.
-  std::size_t slot = static_cast<std::size_t>((as_unsigned(key) * 0x9e3779b97f4a7c15ULL) >> 20) & mask;
+  std::size_t slot = as_unsigned(key) & mask;
   while (newest[slot] != 0 && entries[newest[slot] - 1].key != key) slot = (slot + 1) & mask;
   return slot;
 }

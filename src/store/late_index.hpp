@@ -85,7 +85,7 @@ class LateIndex {
 
  private:
   struct Entry {
-    std::int64_t key;   ///< signed, as the database orders it
+    std::int64_t key;   ///< mixed, and signed as the database orders it
     std::int64_t pos;
     auto operator<=>(const Entry&) const = default;
   };
