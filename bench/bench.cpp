@@ -18,7 +18,7 @@ namespace {
 
 struct Entry {
   const char* name;
-  WorkloadResult (*run)(Context&);
+  void (*run)(Context&, WorkloadResult&);
 };
 constexpr Entry kWorkloads[]{
     {"send", run_send},           {"chat", run_chat}, {"group100", run_group}, {"open3000", run_open},
@@ -148,11 +148,11 @@ bool run_workloads(const Options& options, Results& results, Progress& progress)
     static std::uint32_t sequence = 0;
     Context context{options, engine, Endpoint::parse(options.server), progress, run, pool, sequence, names};
     WorkloadResult result;
+    result.name = name;
     try {
-      result = function(context);
+      function(context, result);
       if (engine.reconnects) result.note(fmt::format("{} connections broke and were opened again", engine.reconnects));
     } catch (const std::exception& e) {
-      result.name = name;
       result.error = e.what();
       progress.keep(fmt::format("{}: {}", name, e.what()));
       good = false;

@@ -39,8 +39,8 @@ constexpr Target kTargets[]{
 
 std::string number(double v) {
   const double size = std::abs(v);
-  if (size >= 100'000) return fmt::format("{:.0f}", v);
-  if (size >= 100) return fmt::format("{:.1f}", v);
+  if (size >= 1000) return fmt::format("{:.0f}", v);
+  if (size >= 100) return fmt::format("{:.4g}", v);
   return fmt::format("{:.3g}", v);
 }
 
@@ -66,10 +66,8 @@ std::string render_table(const Results& results) {
   std::string out;
   for (const auto& w : results.workloads) {
     out += fmt::format("\n{}: {}\n", w.name, w.shape);
-    if (!w.error.empty()) {
-      out += fmt::format("  NOT MEASURED: {}\n", w.error);
-      continue;
-    }
+    if (!w.error.empty()) out += fmt::format("  BROKEN OFF: {}\n", w.error);
+    if (w.figures.empty()) continue;
     out += fmt::format("  {:<34}{:>12} {:<14}{:>9}{:>9}{:>9}{:>10}\n", "figure", "value", "unit", "p50 ms", "p99", "p99.9", "max");
     for (const auto& f : w.figures) {
       out += fmt::format("  {:<34}{:>12} {:<14}", f.key, number(f.value), f.unit);
@@ -139,7 +137,7 @@ std::string render_markdown(const Results& results) {
                      results.commit.empty() ? "not given" : results.commit, m.cpu, m.cores, m.memory_gib, m.kernel);
   out += fmt::format("| generator | on the same machine; {}, {} |\n| server | {} |\n", m.compiler, m.build, results.server);
 
-  out += "\n## Targets\n\n| target | measured | | ceiling in the same run |\n|---|---|---|---|\n";
+  out += "\n## Targets\n\n| target | measured | verdict | ceiling in the same run |\n|---|---|---|---|\n";
   for (const auto& t : kTargets) {
     const auto* f = results.find(t.key);
     const auto* c = t.ceiling.empty() ? nullptr : results.find(t.ceiling);
@@ -151,10 +149,8 @@ std::string render_markdown(const Results& results) {
   for (const auto& w : results.workloads) {
     out += fmt::format("\n## {}\n\n{}.\n", w.name, w.shape);
     if (!w.parameters.empty()) out += fmt::format("Parameters: {}.\n", parameters(w));
-    if (!w.error.empty()) {
-      out += fmt::format("\n**Not measured**: {}\n", w.error);
-      continue;
-    }
+    if (!w.error.empty()) out += fmt::format("\n**Broken off**: {}\n", w.error);
+    if (w.figures.empty()) continue;
     out += "\n| figure | value | p50 / p99 / p99.9 / max ms | what |\n|---|---|---|---|\n";
     for (const auto& f : w.figures) {
       std::string spread;

@@ -202,17 +202,14 @@ void run_phase(Context& context, WorkloadResult& result, Loop loop, std::size_t 
 
 }  // namespace
 
-WorkloadResult run_chat(Context& context) {
+void run_chat(Context& context, WorkloadResult& result) {
   const auto& o = context.options;
-  WorkloadResult result;
-  result.name = "chat";
   result.shape = fmt::format(
       "1:1 rooms; the recipient waits in a /sync long poll and asks again at once. Closed loop with {} pairs; open loop with {} pairs at "
       "{} sends/s, latency from the intended send time",
       o.senders, o.pairs, o.rate);
   run_phase(context, result, Loop::Closed, o.senders, 0);
   if (o.rate > 0) run_phase(context, result, Loop::Open, o.pairs, o.rate);
-  return result;
 }
 
 }  // namespace haechi::bench

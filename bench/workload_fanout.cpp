@@ -159,9 +159,7 @@ void run_phase(Context& context, WorkloadResult& result, Fanout& fanout, const S
   if (fanout.pollers.repeated) result.note(fmt::format("{}: {} deliveries repeated or out of order", key, fanout.pollers.repeated));
 }
 
-WorkloadResult run_shape(Context& context, const std::string& name, const Shape& shape) {
-  WorkloadResult result;
-  result.name = name;
+void run_shape(Context& context, WorkloadResult& result, const Shape& shape) {
   result.shape = fmt::format("{} room(s) of {} members, all waiting in /sync long polls (the sender too), one sender a room; open loop at {} "
                              "messages/s, then closed loop",
                              shape.rooms, shape.members, shape.rate);
@@ -181,20 +179,18 @@ WorkloadResult run_shape(Context& context, const std::string& name, const Shape&
     fanout.pollers.start();
     run_phase(context, result, fanout, shape, closed);
   }
-  return result;
 }
 
 }  // namespace
 
-WorkloadResult run_group(Context& context) {
+void run_group(Context& context, WorkloadResult& result) {
   const auto& o = context.options;
-  return run_shape(context, "group100",
-                   {"group", o.group_rooms, o.group_members, o.group_rate * static_cast<double>(o.group_rooms)});
+  run_shape(context, result, {"group", o.group_rooms, o.group_members, o.group_rate * static_cast<double>(o.group_rooms)});
 }
 
-WorkloadResult run_open(Context& context) {
+void run_open(Context& context, WorkloadResult& result) {
   const auto& o = context.options;
-  return run_shape(context, "open3000", {"open", 1, o.open_members, o.open_rate});
+  run_shape(context, result, {"open", 1, o.open_members, o.open_rate});
 }
 
 }  // namespace haechi::bench

@@ -65,10 +65,8 @@ Wakes measure_wakes(Context& context, Pollers& pollers, Waker& waker, const char
 
 }  // namespace
 
-WorkloadResult run_idle(Context& context) {
+void run_idle(Context& context, WorkloadResult& result) {
   const auto& o = context.options;
-  WorkloadResult result;
-  result.name = "idle";
   rlimit files{};
   ::getrlimit(RLIMIT_NOFILE, &files);
   const auto room_for = static_cast<std::size_t>(files.rlim_cur) - 1000;
@@ -132,7 +130,6 @@ WorkloadResult run_idle(Context& context) {
   result.add("idle.wake_latency", woken.latency, fmt::format("the same with {} polls open", clients));
   if (pollers.errors) result.note(fmt::format("{} polls failed", pollers.errors));
   if (waker.refused) result.note(fmt::format("{} sends were refused", waker.refused));
-  return result;
 }
 
 }  // namespace haechi::bench

@@ -59,10 +59,8 @@ std::string one_request(Context& context, const std::string& label, const std::s
 
 }  // namespace
 
-WorkloadResult run_initial_sync(Context& context) {
+void run_initial_sync(Context& context, WorkloadResult& result) {
   const auto& o = context.options;
-  WorkloadResult result;
-  result.name = "initial-sync";
   result.shape = fmt::format("{} accounts of {} rooms with {} messages each: first /sync (20 events a room, lazy members) one after the other; "
                              "then incremental syncs of one event",
                              o.sync_accounts, o.sync_rooms, o.sync_messages);
@@ -138,7 +136,6 @@ WorkloadResult run_initial_sync(Context& context) {
   if (answers > 0) result.add("incremental_sync.bytes", static_cast<double>(repeater.bytes) / answers, "B", "size of one answer");
   interval.report(result, "incremental_sync", answers, "sync");
   if (repeater.empty) result.note(fmt::format("{} incremental syncs came without the event", repeater.empty));
-  return result;
 }
 
 }  // namespace haechi::bench

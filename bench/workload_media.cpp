@@ -187,14 +187,11 @@ void run_size(Context& context, WorkloadResult& result, const User& user, const 
 
 }  // namespace
 
-WorkloadResult run_media(Context& context) {
-  WorkloadResult result;
-  result.name = "media";
+void run_media(Context& context, WorkloadResult& result) {
   result.shape = fmt::format("files of 100 kB and 5 MB, {} connections, closed loop; uploads all differ, downloads go round up to {} files",
                              context.options.media_parallel, kFilesMax);
   const auto who = users(context, 1);
   for (const auto& size : kSizes) run_size(context, result, who.front(), size);
-  return result;
 }
 
 }  // namespace haechi::bench

@@ -88,10 +88,8 @@ class Senders final : public Handler {
 
 }  // namespace
 
-WorkloadResult run_send(Context& context) {
+void run_send(Context& context, WorkloadResult& result) {
   const auto& o = context.options;
-  WorkloadResult result;
-  result.name = "send";
   result.shape = fmt::format("{} senders on a connection each, {} rooms of {} members, closed loop: next send after the acknowledgement",
                              o.senders, o.rooms, kRoomMembers);
   const auto who = users(context, o.senders);
@@ -140,7 +138,6 @@ WorkloadResult run_send(Context& context) {
         return true;
       });
   result.note(fmt::format("{} of {} sampled acknowledged events could be read back", sample.size() - missing, sample.size()));
-  return result;
 }
 
 }  // namespace haechi::bench

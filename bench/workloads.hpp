@@ -5,15 +5,15 @@
 
 namespace haechi::bench {
 
-/// Each prepares what it needs, runs for the options' durations and returns figures.
+/// Each prepares what it needs, runs for the options' durations and adds figures as it gets them.
 /// They throw std::runtime_error when the server refuses what they need.
-WorkloadResult run_send(Context& context);
-WorkloadResult run_chat(Context& context);
-WorkloadResult run_group(Context& context);
-WorkloadResult run_open(Context& context);
-WorkloadResult run_initial_sync(Context& context);
-WorkloadResult run_idle(Context& context);
-WorkloadResult run_media(Context& context);
+void run_send(Context& context, WorkloadResult& result);
+void run_chat(Context& context, WorkloadResult& result);
+void run_group(Context& context, WorkloadResult& result);
+void run_open(Context& context, WorkloadResult& result);
+void run_initial_sync(Context& context, WorkloadResult& result);
+void run_idle(Context& context, WorkloadResult& result);
+void run_media(Context& context, WorkloadResult& result);
 
 /// The limits beside the figures, measured on the same machine in the same run.
 WorkloadResult run_ceilings(const Options& options, Progress& progress);
