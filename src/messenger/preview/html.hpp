@@ -2,10 +2,9 @@
 // What a web page says about itself, as the OpenGraph members of a URL preview.
 // https://spec.matrix.org/v1.19/client-server-api/#get_matrixclientv1mediapreview_url
 //
-// Pure: fetches nothing. The page is hostile: its size, depth and number of
-// elements are bounded, and so is every member of the answer. Parsing a page of
-// the full size takes some ten milliseconds, so it belongs into the blocking
-// pool; any thread may call it.
+// Pure: fetches nothing. The page is hostile: its size and every member of the
+// answer are bounded, and the time is linear. A page of the full size takes some
+// ten milliseconds, so it belongs into the blocking pool; any thread may call it.
 
 #include <cstddef>
 #include <string_view>

@@ -54,22 +54,64 @@ std::string_view declared_in(std::string_view head) {
 /// Only these: the label comes from outside and iconv_open() loads modules by name.
 const char* iconv_name(std::string_view label) {
   constexpr std::array<std::pair<std::string_view, const char*>, 58> kLabels{{
-      {"ascii", "CP1252"},       {"us-ascii", "CP1252"},    {"iso-8859-1", "CP1252"},   {"iso8859-1", "CP1252"},
-      {"latin1", "CP1252"},      {"windows-1252", "CP1252"}, {"cp1252", "CP1252"},      {"iso-8859-2", "ISO-8859-2"},
-      {"iso-8859-3", "ISO-8859-3"}, {"iso-8859-4", "ISO-8859-4"}, {"iso-8859-5", "ISO-8859-5"},
-      {"iso-8859-6", "ISO-8859-6"}, {"iso-8859-7", "ISO-8859-7"}, {"iso-8859-8", "ISO-8859-8"},
-      {"iso-8859-9", "CP1254"},  {"iso-8859-10", "ISO-8859-10"}, {"iso-8859-13", "ISO-8859-13"},
-      {"iso-8859-14", "ISO-8859-14"}, {"iso-8859-15", "ISO-8859-15"}, {"iso-8859-16", "ISO-8859-16"},
-      {"windows-1250", "CP1250"}, {"windows-1251", "CP1251"}, {"cp1251", "CP1251"},     {"windows-1253", "CP1253"},
-      {"windows-1254", "CP1254"}, {"windows-1255", "CP1255"}, {"windows-1256", "CP1256"}, {"windows-1257", "CP1257"},
-      {"windows-1258", "CP1258"}, {"windows-874", "CP874"},  {"tis-620", "CP874"},      {"koi8-r", "KOI8-R"},
-      {"koi8-u", "KOI8-U"},      {"macintosh", "MACINTOSH"}, {"ibm866", "IBM866"},      {"euc-kr", "CP949"},
-      {"euckr", "CP949"},        {"korean", "CP949"},        {"ks_c_5601-1987", "CP949"}, {"ksc5601", "CP949"},
-      {"cp949", "CP949"},        {"uhc", "CP949"},           {"windows-949", "CP949"},  {"shift_jis", "CP932"},
-      {"shift-jis", "CP932"},    {"sjis", "CP932"},          {"windows-31j", "CP932"},  {"x-sjis", "CP932"},
-      {"euc-jp", "EUC-JP"},      {"x-euc-jp", "EUC-JP"},     {"iso-2022-jp", "ISO-2022-JP"}, {"gb2312", "GB18030"},
-      {"gbk", "GB18030"},        {"x-gbk", "GB18030"},       {"gb18030", "GB18030"},    {"big5", "BIG5-HKSCS"},
-      {"big5-hkscs", "BIG5-HKSCS"}, {"x-x-big5", "BIG5-HKSCS"},
+      {"ascii", "CP1252"},
+      {"us-ascii", "CP1252"},
+      {"iso-8859-1", "CP1252"},
+      {"iso8859-1", "CP1252"},
+      {"latin1", "CP1252"},
+      {"windows-1252", "CP1252"},
+      {"cp1252", "CP1252"},
+      {"iso-8859-2", "ISO-8859-2"},
+      {"iso-8859-3", "ISO-8859-3"},
+      {"iso-8859-4", "ISO-8859-4"},
+      {"iso-8859-5", "ISO-8859-5"},
+      {"iso-8859-6", "ISO-8859-6"},
+      {"iso-8859-7", "ISO-8859-7"},
+      {"iso-8859-8", "ISO-8859-8"},
+      {"iso-8859-9", "CP1254"},
+      {"iso-8859-10", "ISO-8859-10"},
+      {"iso-8859-13", "ISO-8859-13"},
+      {"iso-8859-14", "ISO-8859-14"},
+      {"iso-8859-15", "ISO-8859-15"},
+      {"iso-8859-16", "ISO-8859-16"},
+      {"windows-1250", "CP1250"},
+      {"windows-1251", "CP1251"},
+      {"cp1251", "CP1251"},
+      {"windows-1253", "CP1253"},
+      {"windows-1254", "CP1254"},
+      {"windows-1255", "CP1255"},
+      {"windows-1256", "CP1256"},
+      {"windows-1257", "CP1257"},
+      {"windows-1258", "CP1258"},
+      {"windows-874", "CP874"},
+      {"tis-620", "CP874"},
+      {"koi8-r", "KOI8-R"},
+      {"koi8-u", "KOI8-U"},
+      {"macintosh", "MACINTOSH"},
+      {"ibm866", "IBM866"},
+      {"euc-kr", "CP949"},
+      {"euckr", "CP949"},
+      {"korean", "CP949"},
+      {"ks_c_5601-1987", "CP949"},
+      {"ksc5601", "CP949"},
+      {"cp949", "CP949"},
+      {"uhc", "CP949"},
+      {"windows-949", "CP949"},
+      {"shift_jis", "CP932"},
+      {"shift-jis", "CP932"},
+      {"sjis", "CP932"},
+      {"windows-31j", "CP932"},
+      {"x-sjis", "CP932"},
+      {"euc-jp", "EUC-JP"},
+      {"x-euc-jp", "EUC-JP"},
+      {"iso-2022-jp", "ISO-2022-JP"},
+      {"gb2312", "GB18030"},
+      {"gbk", "GB18030"},
+      {"x-gbk", "GB18030"},
+      {"gb18030", "GB18030"},
+      {"big5", "BIG5-HKSCS"},
+      {"big5-hkscs", "BIG5-HKSCS"},
+      {"x-x-big5", "BIG5-HKSCS"},
   }};
   for (const auto& [known, name] : kLabels) {
     if (iequals_ascii(known, label)) return name;
@@ -80,7 +122,12 @@ const char* iconv_name(std::string_view label) {
 /// The length of the valid sequence at the start of `text`; 0 when there is none.
 std::size_t sequence(std::string_view text) {
   const auto lead = static_cast<unsigned char>(text[0]);
-  const std::size_t length = lead < 0x80 ? 1 : lead < 0xC2 ? 0 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : lead < 0xF5 ? 4 : 0;
+  const std::size_t length = lead < 0x80   ? 1
+                             : lead < 0xC2 ? 0
+                             : lead < 0xE0 ? 2
+                             : lead < 0xF0 ? 3
+                             : lead < 0xF5 ? 4
+                                           : 0;
   if (length == 0 || length > text.size()) return 0;
   return length == 1 || is_valid_utf8(text.substr(0, length)) ? length : 0;
 }

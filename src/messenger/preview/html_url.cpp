@@ -36,7 +36,9 @@ bool split_authority(std::string_view rest, Parts& out) {
   const std::size_t end = std::min(rest.find_first_of("/?"), rest.size());
   out.authority = rest.substr(0, end);
   split_path(rest.substr(end), out);
-  const auto bad = [](char c) { return static_cast<unsigned char>(c) <= 0x20 || std::string_view("\"<>\\^`{|}@%\x7f").contains(c); };
+  const auto bad = [](char c) {
+    return static_cast<unsigned char>(c) <= 0x20 || std::string_view("\"<>\\^`{|}@%\x7f").contains(c);
+  };
   return !out.authority.empty() && std::ranges::none_of(out.authority, bad);
 }
 

@@ -34,8 +34,7 @@ Result<> check_conditions(const json::array& conditions) {
     const auto kind = o ? get_string(*o, "kind") : std::nullopt;
     if (!kind) return fail(Errc::Invalid, "a condition is an object with a 'kind'");
     // A kind that nobody knows yet may be stored: it matches nothing.
-    if (std::ranges::find(kKnown, *kind) != kKnown.end() &&
-        Condition::compile(condition).op == Condition::Op::Never) {
+    if (std::ranges::find(kKnown, *kind) != kKnown.end() && Condition::compile(condition).op == Condition::Op::Never) {
       return fail(Errc::Invalid, "a condition of kind '" + std::string(*kind) + "' lacks what it needs");
     }
   }
@@ -88,8 +87,7 @@ Result<> read_body(Kind kind, const json::object& body, UserRule& rule) {
 }
 
 json::object user_rule_json(Kind kind, const UserRule& rule) {
-  json::object out{
-      {"rule_id", rule.id}, {"default", false}, {"enabled", rule.enabled}, {"actions", rule.actions.raw}};
+  json::object out{{"rule_id", rule.id}, {"default", false}, {"enabled", rule.enabled}, {"actions", rule.actions.raw}};
   if (has_conditions(kind)) out["conditions"] = rule.conditions_raw;
   if (kind == Kind::Content) out["pattern"] = rule.pattern;
   return out;

@@ -20,11 +20,11 @@
 
 namespace haechi::messenger::push {
 
-inline constexpr std::size_t kUserRulesMax = 1000;     ///< per user, all kinds together
+inline constexpr std::size_t kUserRulesMax = 1000;  ///< per user, all kinds together
 inline constexpr std::size_t kRuleIdBytesMax = 512;
 inline constexpr std::size_t kPatternBytesMax = 1024;
-inline constexpr std::size_t kConditionsMax = 32;      ///< per rule
-inline constexpr std::size_t kActionsMax = 32;         ///< per rule
+inline constexpr std::size_t kConditionsMax = 32;        ///< per rule
+inline constexpr std::size_t kActionsMax = 32;           ///< per rule
 inline constexpr std::size_t kRuleBytesMax = 16 * 1024;  ///< a rule's conditions and actions as JSON
 
 /// In the order in which they are checked.
@@ -36,10 +36,24 @@ Result<Kind> parse_kind(std::string_view text);
 
 /// The server-default rules, in the order in which they are checked.
 enum class DefaultRule : std::uint8_t {
-  Master, SuppressNotices, InviteForMe, MemberEvent, IsUserMention, ContainsDisplayName, IsRoomMention,
-  RoomNotif, Tombstone, Reaction, ServerAcl, SuppressEdits,       // override
-  ContainsUserName,                                               // content
-  Call, EncryptedOneToOne, OneToOne, Message, Encrypted,          // underride
+  Master,
+  SuppressNotices,
+  InviteForMe,
+  MemberEvent,
+  IsUserMention,
+  ContainsDisplayName,
+  IsRoomMention,
+  RoomNotif,
+  Tombstone,
+  Reaction,
+  ServerAcl,
+  SuppressEdits,     // override
+  ContainsUserName,  // content
+  Call,
+  EncryptedOneToOne,
+  OneToOne,
+  Message,
+  Encrypted,  // underride
 };
 inline constexpr std::size_t kDefaultRules = 18;
 using DefaultMask = std::uint32_t;
@@ -70,8 +84,8 @@ struct Actions {
 /// https://spec.matrix.org/v1.19/appendices/#dot-separated-property-paths
 struct Path {
   enum class Root : std::uint8_t { Type, Sender, RoomId, EventId, StateKey, Content, Body, Other };
-  Root root = Root::Other;         ///< Body is exactly `content.body`
-  std::vector<std::string> rest;   ///< below `content`; for Other the whole path
+  Root root = Root::Other;        ///< Body is exactly `content.body`
+  std::vector<std::string> rest;  ///< below `content`; for Other the whole path
 
   static Path parse(std::string_view key);
 };
@@ -81,11 +95,11 @@ struct Condition {
   enum class Compare : std::uint8_t { Eq, Lt, Gt, Ge, Le };
   Op op = Op::Never;
   Compare compare = Compare::Eq;
-  bool glob = false;        ///< Match: `text` has wildcards
+  bool glob = false;  ///< Match: `text` has wildcards
   Path path;
-  std::string text;         ///< Match: the pattern; Permission: the key
-  json::value value;        ///< Is, Contains
-  std::int64_t count = 0;   ///< MemberCount
+  std::string text;        ///< Match: the pattern; Permission: the key
+  json::value value;       ///< Is, Contains
+  std::int64_t count = 0;  ///< MemberCount
 
   /// Never fails: what the specification does not know "MUST NOT match any events".
   static Condition compile(const json::value& given);
@@ -95,9 +109,9 @@ struct UserRule {
   std::string id;
   bool enabled = true;
   ActionSet actions;
-  json::array conditions_raw;          ///< override and underride, as the client wrote them
-  std::vector<Condition> conditions;   ///< content: one Match on the body
-  std::string pattern;                 ///< content
+  json::array conditions_raw;         ///< override and underride, as the client wrote them
+  std::vector<Condition> conditions;  ///< content: one Match on the body
+  std::string pattern;                ///< content
 };
 
 class Ruleset {
@@ -198,8 +212,8 @@ inline constexpr std::int64_t kNotificationLevelDefault = 50;
 /// What a rule may ask besides the event: at the room state when it was written.
 struct EvalContext {
   std::string_view user_id;
-  std::string_view localpart;      ///< of user_id
-  std::string_view display_name;   ///< in that room; empty when there is none
+  std::string_view localpart;     ///< of user_id
+  std::string_view display_name;  ///< in that room; empty when there is none
   std::int64_t joined_members = 0;
   std::int64_t sender_power_level = 0;
   std::int64_t room_notification_level = kNotificationLevelDefault;  ///< power_levels `notifications.room`

@@ -78,7 +78,8 @@ class WordStarts {
   static constexpr std::size_t kPrefix = 3;
   static constexpr unsigned kSlotBits = 12;
   static constexpr std::size_t slot(const char* p) {
-    const std::uint32_t key = fold_byte(p[0]) | std::uint32_t{fold_byte(p[1])} << 8U | std::uint32_t{fold_byte(p[2])} << 16U;
+    const std::uint32_t key =
+        fold_byte(p[0]) | std::uint32_t{fold_byte(p[1])} << 8U | std::uint32_t{fold_byte(p[2])} << 16U;
     return (key * 0x9E3779B1U) >> (32U - kSlotBits);
   }
   std::array<std::uint64_t, (std::size_t{1} << kSlotBits) / 64> bits_{};

@@ -48,7 +48,8 @@ std::string outcome(const Ruleset& rules, const Given& given) {
 
 bool holds(std::string_view condition, std::string_view content, const Given& given = {}) {
   Ruleset rules;
-  const json::object body = object(std::string(R"({"actions":["notify"],"conditions":[)") + std::string(condition) + "]}");
+  const json::object body =
+      object(std::string(R"({"actions":["notify"],"conditions":[)") + std::string(condition) + "]}");
   REQUIRE(rules.put_rule(Kind::Override, "it", body));
   Given with = given;
   with.content = content;
@@ -69,11 +70,14 @@ TEST_CASE("the server-default rules give each event its actions") {
       {{.type = "m.room.encrypted"}, ".m.rule.encrypted n"},
       {{.type = "m.room.encrypted", .members = 2}, ".m.rule.encrypted_room_one_to_one ns"},
       {{.type = "m.call.invite"}, ".m.rule.call ns"},
-      {{.type = "m.room.member", .content = R"({"membership":"invite"})", .state_key = kAlice}, ".m.rule.invite_for_me ns"},
-      {{.type = "m.room.member", .content = R"({"membership":"invite"})", .state_key = "@c:d"}, ".m.rule.member_event "},
+      {{.type = "m.room.member", .content = R"({"membership":"invite"})", .state_key = kAlice},
+       ".m.rule.invite_for_me ns"},
+      {{.type = "m.room.member", .content = R"({"membership":"invite"})", .state_key = "@c:d"},
+       ".m.rule.member_event "},
       {{.type = "m.room.member", .content = R"({"membership":"join","displayname":"x"})", .state_key = kAlice},
        ".m.rule.member_event "},
-      {{.content = R"({"body":"x","m.mentions":{"user_ids":["@z:z","@alice:example.org"]}})"}, ".m.rule.is_user_mention nhs"},
+      {{.content = R"({"body":"x","m.mentions":{"user_ids":["@z:z","@alice:example.org"]}})"},
+       ".m.rule.is_user_mention nhs"},
       {{.content = R"({"body":"x","m.mentions":{"user_ids":["@alice:example.orgy",7]}})"}, ".m.rule.message n"},
       {{.content = R"({"body":"x","m.mentions":{"user_ids":"@alice:example.org"}})"}, ".m.rule.message n"},
       {{.content = R"({"body":"x","m.mentions":{"room":true}})", .power = 50}, ".m.rule.is_room_mention nh"},
@@ -92,8 +96,10 @@ TEST_CASE("the server-default rules give each event its actions") {
       {{.type = "m.room.tombstone", .state_key = "x"}, " "},
       {{.type = "m.reaction"}, ".m.rule.reaction "},
       {{.type = "m.room.server_acl", .state_key = ""}, ".m.rule.room.server_acl "},
-      {{.content = R"({"body":"* x","m.relates_to":{"rel_type":"m.replace","event_id":"$a"}})"}, ".m.rule.suppress_edits "},
-      {{.content = R"({"body":"* x","m.mentions":{"user_ids":["@alice:example.org"]},"m.relates_to":{"rel_type":"m.replace"}})"},
+      {{.content = R"({"body":"* x","m.relates_to":{"rel_type":"m.replace","event_id":"$a"}})"},
+       ".m.rule.suppress_edits "},
+      {{.content =
+            R"({"body":"* x","m.mentions":{"user_ids":["@alice:example.org"]},"m.relates_to":{"rel_type":"m.replace"}})"},
        ".m.rule.is_user_mention nhs"},
       {{.content = R"({"body":"x","m.relates_to":{"rel_type":"m.thread"}})"}, ".m.rule.message n"},
       {{.type = "m.room.topic", .content = R"({"topic":"alice"})", .state_key = ""}, " "},
@@ -120,22 +126,38 @@ TEST_CASE("every server-default rule can be turned off, and the next one takes o
     std::string_view expected;
   };
   const Row rows[] = {
-      {Kind::Override, ".m.rule.suppress_notices", {.content = R"({"msgtype":"m.notice","body":"x"})"}, ".m.rule.message n"},
-      {Kind::Override, ".m.rule.invite_for_me",
-       {.type = "m.room.member", .content = R"({"membership":"invite"})", .state_key = kAlice}, ".m.rule.member_event "},
+      {Kind::Override,
+       ".m.rule.suppress_notices",
+       {.content = R"({"msgtype":"m.notice","body":"x"})"},
+       ".m.rule.message n"},
+      {Kind::Override,
+       ".m.rule.invite_for_me",
+       {.type = "m.room.member", .content = R"({"membership":"invite"})", .state_key = kAlice},
+       ".m.rule.member_event "},
       {Kind::Override, ".m.rule.member_event", {.type = "m.room.member", .state_key = "@c:d"}, " "},
-      {Kind::Override, ".m.rule.is_user_mention",
-       {.content = R"({"m.mentions":{"user_ids":["@alice:example.org"]}})"}, ".m.rule.message n"},
+      {Kind::Override,
+       ".m.rule.is_user_mention",
+       {.content = R"({"m.mentions":{"user_ids":["@alice:example.org"]}})"},
+       ".m.rule.message n"},
       {Kind::Override, ".m.rule.contains_display_name", {.content = R"({"body":"ally cat"})"}, ".m.rule.message n"},
-      {Kind::Override, ".m.rule.is_room_mention", {.content = R"({"m.mentions":{"room":true}})", .power = 99}, ".m.rule.message n"},
+      {Kind::Override,
+       ".m.rule.is_room_mention",
+       {.content = R"({"m.mentions":{"room":true}})", .power = 99},
+       ".m.rule.message n"},
       {Kind::Override, ".m.rule.roomnotif", {.content = R"({"body":"@room"})", .power = 99}, ".m.rule.message n"},
       {Kind::Override, ".m.rule.tombstone", {.type = "m.room.tombstone", .state_key = ""}, " "},
       {Kind::Override, ".m.rule.reaction", {.type = "m.reaction"}, " "},
       {Kind::Override, ".m.rule.room.server_acl", {.type = "m.room.server_acl", .state_key = ""}, " "},
-      {Kind::Override, ".m.rule.suppress_edits", {.content = R"({"m.relates_to":{"rel_type":"m.replace"}})"}, ".m.rule.message n"},
+      {Kind::Override,
+       ".m.rule.suppress_edits",
+       {.content = R"({"m.relates_to":{"rel_type":"m.replace"}})"},
+       ".m.rule.message n"},
       {Kind::Content, ".m.rule.contains_user_name", {.content = R"({"body":"alice"})"}, ".m.rule.message n"},
       {Kind::Underride, ".m.rule.call", {.type = "m.call.invite"}, " "},
-      {Kind::Underride, ".m.rule.encrypted_room_one_to_one", {.type = "m.room.encrypted", .members = 2}, ".m.rule.encrypted n"},
+      {Kind::Underride,
+       ".m.rule.encrypted_room_one_to_one",
+       {.type = "m.room.encrypted", .members = 2},
+       ".m.rule.encrypted n"},
       {Kind::Underride, ".m.rule.room_one_to_one", {.members = 2}, ".m.rule.message n"},
       {Kind::Underride, ".m.rule.message", {}, " "},
       {Kind::Underride, ".m.rule.encrypted", {.type = "m.room.encrypted"}, " "},
@@ -197,8 +219,10 @@ TEST_CASE("conditions hold as the specification says") {
       {R"({"kind":"event_property_is","key":"type","value":"m.room.message"})", R"({})", true},
       {R"({"kind":"event_property_is","key":"origin_server_ts","value":17})", R"({})", true},
       {R"({"kind":"event_property_is","key":"unsigned.age","value":3})", R"({})", true},
-      {R"({"kind":"event_property_contains","key":"content.alt_aliases","value":"#a:b"})", R"({"alt_aliases":["#c:d","#a:b"]})", true},
-      {R"({"kind":"event_property_contains","key":"content.alt_aliases","value":":b"})", R"({"alt_aliases":["#a:b"]})", false},
+      {R"({"kind":"event_property_contains","key":"content.alt_aliases","value":"#a:b"})",
+       R"({"alt_aliases":["#c:d","#a:b"]})", true},
+      {R"({"kind":"event_property_contains","key":"content.alt_aliases","value":":b"})", R"({"alt_aliases":["#a:b"]})",
+       false},
       {R"({"kind":"event_property_contains","key":"content.l","value":null})", R"({"l":[[],{},1.5,null]})", true},
       {R"({"kind":"event_property_contains","key":"content.l","value":1})", R"({"l":[true,"1",1.0]})", false},
       {R"({"kind":"event_property_contains","key":"content.l","value":"x"})", R"({"l":"x"})", false},
@@ -252,8 +276,11 @@ TEST_CASE("kinds are asked in order and user-defined rules before the server's")
   CHECK(outcome(rules, plain) == "time n");
   put(Kind::Override, "over", R"({"actions":["notify",{"set_tweak":"sound","value":"bing"}]})");
   CHECK(outcome(rules, plain) == "over ns");
-  for (const auto& [kind, id] : {std::pair{Kind::Override, "over"}, {Kind::Content, "time"}, {Kind::Content, "tea"},
-                                 {Kind::Room, "!room:example.org"}, {Kind::Sender, "@bob:example.org"}}) {
+  for (const auto& [kind, id] : {std::pair{Kind::Override, "over"},
+                                 {Kind::Content, "time"},
+                                 {Kind::Content, "tea"},
+                                 {Kind::Room, "!room:example.org"},
+                                 {Kind::Sender, "@bob:example.org"}}) {
     REQUIRE(rules.set_enabled(kind, id, false));
   }
   CHECK(outcome(rules, plain) == "under n");

@@ -117,7 +117,8 @@ TEST_CASE("a bad rule is refused and changes nothing") {
       {Kind::Underride, "a", R"({"actions":[],"conditions":[{"kind":"event_match","key":"type"}]})"},
       {Kind::Underride, "a", R"({"actions":[],"conditions":[{"kind":"event_match","pattern":"x"}]})"},
       {Kind::Underride, "a", R"({"actions":[],"conditions":[{"kind":"event_property_is","key":"type","value":{}}]})"},
-      {Kind::Underride, "a", R"({"actions":[],"conditions":[{"kind":"event_property_contains","key":"type","value":1.5}]})"},
+      {Kind::Underride, "a",
+       R"({"actions":[],"conditions":[{"kind":"event_property_contains","key":"type","value":1.5}]})"},
       {Kind::Underride, "a", R"({"actions":[],"conditions":[{"kind":"room_member_count","is":"=2"}]})"},
       {Kind::Underride, "a", R"({"actions":[],"conditions":[{"kind":"room_member_count","is":2}]})"},
       {Kind::Underride, "a", R"({"actions":[],"conditions":[{"kind":"room_member_count","is":"<-2"}]})"},
@@ -150,7 +151,9 @@ TEST_CASE("rules that are not there answer not found") {
     REQUIRE_FALSE(result);
     CHECK(result.error().is(Errc::NotFound));
   };
-  for (const auto& [kind, id] : {std::pair{Kind::Override, "b"}, {Kind::Underride, "a"}, {Kind::Content, ".m.rule.master"},
+  for (const auto& [kind, id] : {std::pair{Kind::Override, "b"},
+                                 {Kind::Underride, "a"},
+                                 {Kind::Content, ".m.rule.master"},
                                  {Kind::Override, ".m.rule.none"}}) {
     check(rules.get(kind, id, kAlice));
     check(rules.set_enabled(kind, id, true));
@@ -173,11 +176,20 @@ TEST_CASE("before and after place a rule, and else it comes first or stays") {
     std::string_view order;  ///< empty: refused
   };
   const Row rows[] = {
-      {"a", {}, {}, "a"},           {"b", {}, {}, "b a"},         {"c", {}, {}, "c b a"},
-      {"d", "a", {}, "c b d a"},    {"e", {}, "c", "c e b d a"},  {"f", {}, "a", "c e b d a f"},
-      {"c", {}, {}, "c e b d a f"}, {"c", "f", {}, "e b d a c f"}, {"f", {}, "e", "e f b d a c"},
-      {"g", "b", "c", "e f g b d a c"}, {"h", "x", {}, ""},       {"h", {}, "x", ""},
-      {"a", "a", {}, ""},           {"h", ".m.rule.master", {}, ""},
+      {"a", {}, {}, "a"},
+      {"b", {}, {}, "b a"},
+      {"c", {}, {}, "c b a"},
+      {"d", "a", {}, "c b d a"},
+      {"e", {}, "c", "c e b d a"},
+      {"f", {}, "a", "c e b d a f"},
+      {"c", {}, {}, "c e b d a f"},
+      {"c", "f", {}, "e b d a c f"},
+      {"f", {}, "e", "e f b d a c"},
+      {"g", "b", "c", "e f g b d a c"},
+      {"h", "x", {}, ""},
+      {"h", {}, "x", ""},
+      {"a", "a", {}, ""},
+      {"h", ".m.rule.master", {}, ""},
   };
   for (const Row& row : rows) {
     CAPTURE(row.id);
@@ -204,7 +216,9 @@ TEST_CASE("a rule put again keeps whether it is enabled, a new one is enabled") 
 
 TEST_CASE("what is stored is the changes, and comes back the same") {
   Ruleset rules;
-  REQUIRE(rules.put_rule(Kind::Override, "o", object(R"({"actions":["notify"],"conditions":[{"kind":"x.y"},{"kind":"contains_display_name"}]})")));
+  REQUIRE(rules.put_rule(
+      Kind::Override, "o",
+      object(R"({"actions":["notify"],"conditions":[{"kind":"x.y"},{"kind":"contains_display_name"}]})")));
   REQUIRE(rules.put_rule(Kind::Content, "c", object(R"({"pattern":"c*","actions":[]})")));
   REQUIRE(rules.put_rule(Kind::Room, "!r:x", object(R"({"actions":[]})")));
   REQUIRE(rules.put_rule(Kind::Room, "!s:x", object(R"({"actions":["notify"]})")));
@@ -212,7 +226,8 @@ TEST_CASE("what is stored is the changes, and comes back the same") {
   REQUIRE(rules.set_enabled(Kind::Override, ".m.rule.master", true));
   REQUIRE(rules.set_enabled(Kind::Override, ".m.rule.reaction", false));
   REQUIRE(rules.set_actions(Kind::Underride, ".m.rule.message", {}));
-  REQUIRE(rules.set_actions(Kind::Override, "o", json::parse(R"(["notify",{"set_tweak":"sound","value":"x"}])").as_array()));
+  REQUIRE(rules.set_actions(Kind::Override, "o",
+                            json::parse(R"(["notify",{"set_tweak":"sound","value":"x"}])").as_array()));
   const Ruleset back = Ruleset::from_stored(rules.stored());
   CHECK(back.stored() == rules.stored());
   CHECK(back.to_client(kAlice) == rules.to_client(kAlice));
@@ -247,7 +262,8 @@ TEST_CASE("the number and the size of rules are bounded") {
   CHECK(rules.put_rule(Kind::Room, "!7", body));
   Ruleset other;
   CHECK_FALSE(other.put_rule(Kind::Room, std::string(kRuleIdBytesMax + 1, 'a'), body));
-  CHECK_FALSE(other.put_rule(Kind::Content, "a", {{"actions", json::array()}, {"pattern", std::string(kPatternBytesMax + 1, 'a')}}));
+  CHECK_FALSE(other.put_rule(Kind::Content, "a",
+                             {{"actions", json::array()}, {"pattern", std::string(kPatternBytesMax + 1, 'a')}}));
   const json::value big = {{"set_tweak", "x"}, {"value", std::string(kRuleBytesMax, 'a')}};
   CHECK_FALSE(other.put_rule(Kind::Room, "a", {{"actions", json::array{big}}}));
 }

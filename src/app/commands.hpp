@@ -1,0 +1,14 @@
+#pragma once
+
+namespace CLI {
+class App;
+}
+
+namespace haechi::app {
+
+// Each adds its subcommand; `code` becomes the exit code of the one that ran.
+void add_serve(CLI::App& cli, int& code);
+void add_user(CLI::App& cli, int& code);
+void add_config(CLI::App& cli, int& code);
+
+}  // namespace haechi::app

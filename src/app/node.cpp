@@ -1,0 +1,221 @@
+#include "app/node.hpp"
+
+#include <csignal>
+#include <filesystem>
+
+#include "base/log.hpp"
+#include "base/metrics.hpp"
+#include "base/random.hpp"
+#include "blob/local_store.hpp"
+#include "blob/media.hpp"
+#include "identity/identity.hpp"
+#include "journal/journal.hpp"
+#include "messenger/migrations.hpp"
+#include "messenger/module.hpp"
+#include "net/client.hpp"
+#include "net/operations.hpp"
+#include "net/server.hpp"
+#include "store/store.hpp"
+
+namespace haechi::app {
+namespace {
+
+constexpr auto kDrain = std::chrono::seconds(10);
+constexpr auto kHousekeepEvery = std::chrono::minutes(1);
+
+identity::Rate rate(const Config& config, const RateConfig& r) {
+  return config.rate_limits.enabled ? identity::Rate{r.per_second, r.burst} : identity::Rate{0, 1};
+}
+
+identity::Options identity_options(const Config& config) {
+  identity::Options o;
+  o.accounts.server_name = config.server_name;
+  o.accounts.login_rate = rate(config, config.rate_limits.logins);
+  o.passwords.memory_mib = static_cast<std::size_t>(config.password.memory_mib);
+  o.passwords.passes = static_cast<unsigned>(config.password.passes);
+  o.passwords.threads = static_cast<std::size_t>(config.password.threads);
+  o.passwords.length_min = static_cast<std::size_t>(config.password.length_min);
+  return o;
+}
+
+messenger::RegistrationMode registration_mode(Registration r) {
+  using M = messenger::RegistrationMode;
+  switch (r) {
+    case Registration::Closed: return M::Closed;
+    case Registration::Token: return M::Token;
+    case Registration::Open: return M::Open;
+    case Registration::SharedSecret: return M::SharedSecret;
+  }
+  return M::Closed;
+}
+
+messenger::Options messenger_options(const Config& config) {
+  const auto& r = config.rate_limits;
+  messenger::Options o;
+  o.server_name = config.server_name;
+  o.default_room_version = config.default_room_version;
+  o.presence = config.presence;
+  o.limits = {.message = rate(config, r.messages),
+              .join = rate(config, r.joins),
+              .invite = rate(config, r.invites),
+              .registration = rate(config, r.registrations),
+              .media = rate(config, r.messages)};
+  o.accounts = {.registration = registration_mode(config.registration.mode),
+                .shared_secret = config.registration.shared_secret,
+                .guest_access = config.registration.guest_access,
+                .client_base_url = config.well_known.client_base_url.empty() ? config.public_base_url
+                                                                             : config.well_known.client_base_url,
+                .support_page = config.well_known.support_page,
+                .support_email = config.well_known.support_email,
+                .support_matrix_id = config.well_known.support_matrix_id,
+                .turn_uris = config.turn.uris,
+                .turn_secret = config.turn.shared_secret,
+                .turn_lifetime_s = config.turn.lifetime_s};
+  o.media.allow_legacy_unauthenticated = config.media.allow_legacy_unauthenticated;
+  o.preview = {.enabled = config.preview.enabled,
+               .allowed_ranges = config.preview.allowed_ranges,
+               .denied = config.preview.denied};
+  o.push.allowed_ranges = config.push.allowed_ranges;
+  return o;
+}
+
+net::ServerOptions server_options(const Config& config) {
+  net::ServerOptions o;
+  o.address = config.address;
+  o.port = config.port;
+  o.tls_certificate_file = config.tls.certificate;
+  o.tls_key_file = config.tls.key;
+  o.header_bytes_max = static_cast<std::size_t>(config.limits.header_bytes_max);
+  o.body_bytes_max = static_cast<std::uint64_t>(config.limits.body_bytes_max);
+  o.connections_max = static_cast<std::size_t>(config.limits.connections_max);
+  o.connections_per_address_max = static_cast<std::size_t>(config.limits.connections_per_address);
+  o.access_log = config.log.access;
+  return o;
+}
+
+std::vector<store::Migration> all_migrations() {
+  std::vector<store::Migration> all;
+  for (const auto steps : {journal::Journal::migrations(), identity::Identity::migrations(), blob::Media::migrations(),
+                           messenger::migrations()}) {
+    all.insert(all.end(), steps.begin(), steps.end());
+  }
+  return all;
+}
+
+}  // namespace
+
+// Declared in the order of need: destruction goes the other way round.
+struct Node::Parts {
+  Config config;
+  SystemClock clock;
+  SystemRandom random;
+  Metrics metrics;
+  net::AsioLoop loop{clock};
+  std::unique_ptr<store::Database> db;
+  std::unique_ptr<store::Readers> readers;
+  std::unique_ptr<journal::Journal> journal;
+  std::unique_ptr<blob::FileSystem> files;
+  std::unique_ptr<blob::LocalBlobStore> blobs;
+  std::unique_ptr<blob::Thumbnailer> thumbnailer;
+  std::unique_ptr<blob::Media> media;
+  std::unique_ptr<identity::Identity> identity;
+  std::unique_ptr<net::Client> client;
+  std::unique_ptr<messenger::Module> messenger;
+  net::Router router;
+  std::unique_ptr<net::Server> server;
+  TimerQueue::Timer housekeeping;
+  Scope scope;
+  Scope last_rites;  ///< shut_down() joins `scope`, so it runs in another
+  bool stopping = false;
+
+  void housekeep() {
+    loop.timers().arm(housekeeping, loop.now() + kHousekeepEvery, [this] {
+      scope.spawn(clean());
+      housekeep();
+    });
+  }
+  Task<void> clean() {
+    if (auto done = co_await media->housekeep(); !done) log::warn("media housekeeping", {{"error", done.error().message}});
+  }
+
+  Task<void> resume() { co_await messenger->resume(); }
+
+  Task<void> shut_down() {
+    co_await server->drain(kDrain);
+    loop.timers().disarm(housekeeping);
+    co_await messenger->stop();
+    co_await identity->stop();
+    co_await media->stop();
+    co_await scope.join();
+    co_await journal->stop();
+    loop.stop();
+  }
+};
+
+Node::Node(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+Node::~Node() = default;
+
+Result<std::unique_ptr<Node>> Node::create(const Config& config) {
+  auto p = std::make_unique<Parts>();
+  p->config = config;
+  std::error_code ec;
+  std::filesystem::create_directories(config.data, ec);
+  if (ec) return fail(Errc::Io, "data folder " + config.data + ": " + ec.message());
+  std::filesystem::permissions(config.data, std::filesystem::perms::owner_all, ec);
+
+  TRY(p->db, store::open_sqlite({.path = config.data + "/haechi.db"}));
+  const auto steps = all_migrations();
+  TRY_DO(store::migrate(*p->db, steps));
+  p->readers = std::make_unique<store::Readers>(p->loop, *p->db, 2, 100'000);
+  journal::Options journal_options;
+  journal_options.keys_remembered_min = static_cast<std::size_t>(config.retention.idempotency_keys);
+  TRY(p->journal, journal::Journal::create(p->loop, *p->db, *p->readers, p->clock, p->metrics, journal_options));
+
+  p->files = blob::posix_file_system();
+  TRY(p->blobs, blob::LocalBlobStore::create(p->loop, *p->files, {.root = config.data + "/media"}));
+  p->thumbnailer = std::make_unique<blob::Thumbnailer>(
+      p->loop, blob::ThumbnailOptions{.pixels_max = static_cast<std::uint64_t>(config.media.thumbnail_pixels_max)});
+  p->media = std::make_unique<blob::Media>(
+      p->loop, *p->journal, *p->readers, *p->blobs, *p->thumbnailer, p->clock, p->random, p->metrics,
+      blob::MediaOptions{.origin = config.server_name,
+                         .upload_bytes_max = static_cast<std::uint64_t>(config.media.upload_bytes_max),
+                         .user_bytes_max = static_cast<std::uint64_t>(config.media.user_bytes_max)});
+  p->identity = std::make_unique<identity::Identity>(p->loop, *p->readers, *p->journal, p->random, identity_options(config));
+  p->client = std::make_unique<net::Client>(p->loop, net::ClientOptions{.extra_ca_file = config.tls.extra_ca});
+  p->messenger = std::make_unique<messenger::Module>(
+      messenger::Module::Needs{p->loop, p->random, p->metrics, *p->readers, *p->journal, *p->identity, *p->media, *p->client},
+      messenger_options(config));
+  TRY_DO(p->messenger->start(*p->db));
+
+  net::add_operations_routes(p->router, p->metrics, [parts = p.get()]() -> Result<> {
+    if (parts->stopping) return fail(Errc::Unavailable, "shutting down");
+    if (!parts->journal->healthy()) return fail(Errc::Unavailable, "the store refuses writes");
+    return {};
+  });
+  p->messenger->routes(p->router);
+  TRY(p->server, net::Server::create(p->loop, p->router, p->metrics, server_options(config)));
+  return std::unique_ptr<Node>(new Node(std::move(p)));
+}
+
+int Node::run() {
+  auto& p = *parts_;
+  p.journal->start();
+  p.housekeep();
+  p.loop.on_signal({SIGTERM, SIGINT}, [&p](int) {
+    if (std::exchange(p.stopping, true)) return;
+    log::info("draining");
+    p.last_rites.spawn(p.shut_down());
+  });
+  p.scope.spawn(p.resume());
+  p.server->start();
+  log::info("listening", {{"address", p.config.address},
+                          {"port", p.server->port()},
+                          {"server_name", p.config.server_name},
+                          {"base_url", p.config.base_url()},
+                          {"version", HAECHI_VERSION}});
+  p.loop.run();
+  log::info("stopped");
+  return 0;
+}
+
+}  // namespace haechi::app

@@ -1,0 +1,133 @@
+#include "messenger/push/unread.hpp"
+
+#include <algorithm>
+
+namespace haechi::messenger {
+namespace {
+
+/// Events behind the read receipt that are counted at the most.
+constexpr std::size_t kCountMax = 5000;
+constexpr std::string_view kMainThread = "main";
+
+struct ReadUpto {
+  Position everything = 0;        ///< unthreaded receipts: all threads
+  const UserReceipts* receipts = nullptr;
+
+  Position of(std::string_view thread) const {
+    Position upto = everything;
+    if (!receipts) return upto;
+    for (const auto& [key, r] : *receipts) {
+      if (key.second == thread) upto = std::max(upto, r.event_pos);
+    }
+    return upto;
+  }
+};
+
+ReadUpto read_upto(const Room& room, std::string_view user) {
+  ReadUpto out;
+  if (const auto it = room.receipts.find(user); it != room.receipts.end()) {
+    out.receipts = &it->second;
+    for (const auto& [key, r] : it->second) {
+      if (key.second.empty()) out.everything = std::max(out.everything, r.event_pos);
+    }
+  }
+  return out;
+}
+
+std::string_view thread_of(const Event& e) {
+  return e.relation && e.relation->rel_type == "m.thread" ? std::string_view(e.relation->event_id) : kMainThread;
+}
+
+}  // namespace
+
+const push::EventView& UnreadCounter::view_of(const Room& room, const EventPtr& event) {
+  auto& slot = parsed_[static_cast<std::size_t>(event->pos) % parsed_.size()];
+  if (slot.event != event) {
+    slot.view.reset();
+    slot.event = event;
+    slot.content = must_parse_object(event->content());
+    slot.view.emplace(push::EventFields{
+        .type = event->type,
+        .sender = event->sender,
+        .room_id = room.id,
+        .event_id = event->event_id,
+        .state_key = event->state_key ? std::optional<std::string_view>(*event->state_key) : std::nullopt,
+        .content = &slot.content,
+        .whole = nullptr});
+  }
+  return *slot.view;
+}
+
+push::Actions UnreadCounter::judge(const UserState& user, const Room& room, const EventPtr& event) {
+  const Event* member = room.state("m.room.member", user.id);
+  const std::string_view id(user.id);
+  const push::EvalContext context{
+      .user_id = id,
+      .localpart = id.substr(1, id.find(':') - 1),
+      .display_name = member ? get_string(member->object(), "displayname").value_or("") : std::string_view{},
+      .joined_members = event->joined_members,
+      .sender_power_level = event->sender_may_notify_room ? push::kNotificationLevelDefault : -1,
+      .room_notification_level = push::kNotificationLevelDefault,
+      .notifications = nullptr};
+  return push::evaluate(user.rules, view_of(room, event), context);
+}
+
+void UnreadCounter::count(UserState& user, const Room& room, Unread& unread, const EventPtr& event) {
+  unread.upto = event->pos;
+  const auto thread = thread_of(*event);
+  if (event->sender == user.id) {
+    // Who writes has read.
+    if (thread == kMainThread) unread.main = {};
+    else if (const auto it = unread.threads.find(thread); it != unread.threads.end()) unread.threads.erase(it);
+    return;
+  }
+  if (!event->redacted_by.empty() || user.ignored.contains(event->sender)) return;
+  if (event->pos <= read_upto(room, user.id).of(thread)) return;
+  const auto actions = judge(user, room, event);
+  if (!actions.notify) return;
+  auto& counts = thread == kMainThread ? unread.main : unread.threads[std::string(thread)];
+  ++counts.notify;
+  if (actions.highlight) ++counts.highlight;
+}
+
+Task<Result<const Unread*>> UnreadCounter::unread(UserPtr user, RoomPtr room) {
+  while (true) {
+    auto& unread = user->rooms[room->num].unread;
+    if (unread.upto >= room->last_pos()) co_return &unread;
+    const Position known = unread.upto;
+    Position from = known;
+    if (known == 0) {
+      const Event* own = room->state("m.room.member", user->id);
+      from = std::max(read_upto(*room, user->id).everything, own ? own->pos : 0);
+      if (own && own->prev_content.find("\"membership\":\"join\"") != std::string::npos) {
+        from = read_upto(*room, user->id).everything;  // a new display name is not a new beginning
+      }
+    }
+    const Position upto = room->last_pos();
+    if (from >= upto) {
+      unread.upto = upto;
+      continue;
+    }
+    CO_TRY(auto events, co_await rooms_.range(room, from + 1, upto + 1, kCountMax, Direction::Backward));
+    auto& again = user->rooms[room->num].unread;
+    if (again.upto != known) continue;  // somebody else counted meanwhile
+    for (auto it = events.rbegin(); it != events.rend(); ++it) count(*user, *room, again, *it);
+    again.upto = std::max(again.upto, upto);
+  }
+}
+
+void UnreadCounter::settle(UserState& user) {
+  for (auto& [num, ref] : user.rooms) {
+    const auto room = ref.room;
+    if (!room || ref.unread.upto == 0 || ref.unread.upto + 1 < room->timeline_from()) continue;
+    for (const auto& e : room->timeline()) {
+      if (e->pos > ref.unread.upto) count(user, *room, ref.unread, e);
+    }
+  }
+}
+
+void UnreadCounter::forget(UserState& user, std::int64_t room_num) {
+  if (const auto it = user.rooms.find(room_num); it != user.rooms.end()) it->second.unread = {};
+}
+
+}  // namespace haechi::messenger
