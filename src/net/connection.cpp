@@ -76,12 +76,11 @@ void Connection::consume(std::string_view bytes) {
     pending_.append(bytes);
     const std::size_t used = parse(pending_);
     // An idle connection holds no buffer.
-    used == pending_.size() ? void(pending_ = {}) : void(pending_.erase(0, used));
+    used == pending_.size() ? release(pending_) : void(pending_.erase(0, used));
   }
   if (std::exchange(stream_starts_, false)) {
     Exchange& exchange = *std::exchange(incoming_, nullptr);
-    stream_ = std::make_unique<BodyStream>(*this, exchange, std::move(pending_));
-    pending_ = {};
+    stream_ = std::make_unique<BodyStream>(*this, exchange, std::exchange(pending_, std::string()));
     exchange.request.stream = stream_.get();
     start_handler(exchange);
   }
@@ -246,7 +245,7 @@ void Connection::close() {
   end_of_input();
   closed_ = true;
   out_.clear();
-  pending_ = {};
+  if (!receiving_) release(pending_);  // else it is being parsed
   core_->loop.timers().disarm(timer_);
   boost::system::error_code ignored;
   socket_.close(ignored);
@@ -257,7 +256,7 @@ void Connection::drain() {
   const auto self = shared_from_this();
   if (exchanges_.empty() && out_.empty() && phase_ != Phase::Linger) return close();
   if (phase_ == Phase::Head) phase_ = Phase::Closed;
-  pending_ = {};
+  if (!receiving_) release(pending_);
   for (std::size_t i = 0; i < exchanges_.size(); ++i) {
     if (exchanges_[i]->canceller) exchanges_[i]->canceller->cancel();
   }

@@ -8,6 +8,9 @@
 
 namespace haechi::net {
 
+/// Gives the memory back, which assigning an empty string does not.
+inline void release(std::string& text) { std::string().swap(text); }
+
 /// Kept small while a long poll is parked: the bytes of the head, the views into
 /// them, and nothing of the connection's buffers.
 struct Exchange {
@@ -40,8 +43,10 @@ struct Exchange {
     request = {};
     request.headers = std::move(headers);
     request.params = std::move(params);
-    head.capacity() > kKeep ? void(head = {}) : head.clear();
-    body.capacity() > kKeep ? void(body = {}) : body.clear();
+    if (head.capacity() > kKeep) release(head);
+    if (body.capacity() > kKeep) release(body);
+    head.clear();
+    body.clear();
     canceller.reset();
     route = nullptr;
     allow.clear();

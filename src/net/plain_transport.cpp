@@ -40,6 +40,7 @@ class PlainTransport final : public Transport {
   }
 
   void shutdown_write() override { ::shutdown(socket_, SHUT_WR); }
+  bool has_buffered() const override { return false; }
   bool short_read_means_empty() const override { return true; }
 
  private:

@@ -80,18 +80,19 @@ void RequestParser::on_request_impl(http::verb verb, base_view, base_view target
   request_->target = view(target);
   std::string_view rest = request_->target;
   // RFC 9112, 3.2.2: a server accepts the absolute form too.
-  if (rest.starts_with("http://") || rest.starts_with("https://")) {
-    const auto slash = rest.find('/', rest.find("//") + 2);
-    rest = slash == std::string_view::npos ? std::string_view("/") : rest.substr(slash);
+  const bool absolute = rest.starts_with("http://") || rest.starts_with("https://");
+  if (absolute) {
+    rest.remove_prefix(rest.find("//") + 2);
+    rest.remove_prefix(std::min(rest.find_first_of("/?"), rest.size()));
   }
-  if (!rest.starts_with('/') && !(rest == "*" && request_->method == Method::Options)) {
+  const auto question = std::min(rest.find('?'), rest.size());
+  request_->path = rest.substr(0, question);
+  request_->query = question < rest.size() ? rest.substr(question + 1) : std::string_view{};
+  if (absolute && request_->path.empty()) request_->path = "/";
+  if (!request_->path.starts_with('/') && !(rest == "*" && request_->method == Method::Options)) {
     wrong_ = "the target is no path";
     ec = http::error::bad_target;
-    return;
   }
-  const auto question = rest.find('?');
-  request_->path = rest.substr(0, question);
-  request_->query = question == std::string_view::npos ? std::string_view{} : rest.substr(question + 1);
 }
 
 void RequestParser::on_field_impl(http::field field, base_view name, base_view value, error_code& ec) {

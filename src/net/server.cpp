@@ -149,7 +149,7 @@ class AsioServer final : public Server {
     while (!core_->connections.empty() && core_->loop.now() < until) co_await core_->emptied.wait(until);
     close_all();
     // Handlers of connections that were cut may still be on their way out.
-    if (core_->loop.now() < until) co_await core_->handlers.join();
+    while (core_->handlers.running() > 0 && core_->loop.now() < until) co_await core_->emptied.wait(until);
   }
 
  private:

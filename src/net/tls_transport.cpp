@@ -77,6 +77,7 @@ class TlsTransport final : public Transport {
     ::shutdown(socket_, SHUT_WR);
   }
 
+  bool has_buffered() const override { return SSL_has_pending(ssl_) == 1; }
   // A record is handed out at most whole, and the next may already be in OpenSSL's hands.
   bool short_read_means_empty() const override { return false; }
 

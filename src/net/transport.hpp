@@ -19,7 +19,7 @@ namespace haechi::net {
 enum class Io : std::uint8_t {
   Ok,
   Blocked,       ///< wait until the socket is readable (read) or writable (write)
-  BlockedOther,  ///< TLS: the read must first write
+  BlockedOther,  ///< TLS: a read must first write, or the other way round
   Eof,
   Failed,
 };
@@ -38,6 +38,8 @@ class Transport {
   virtual IoResult send_file(int file, std::uint64_t offset, std::uint64_t length) = 0;
   /// Tells the peer that no more will come.
   virtual void shutdown_write() = 0;
+  /// True when bytes have been taken from the socket that read() has not handed out.
+  virtual bool has_buffered() const = 0;
   /// True when a read that filled less than its buffer has emptied the socket.
   virtual bool short_read_means_empty() const = 0;
 };

@@ -155,6 +155,7 @@ TEST_CASE("what is not HTTP is refused") {
       {"no path", "GET hello HTTP/1.1\r\nHost: a\r\n\r\n", 400},
       {"NUL in the target", std::string("GET /a\0b HTTP/1.1\r\nHost: a\r\n\r\n", 31), 400},
       {"absolute form", "GET http://a/hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", 200},
+      {"absolute form without a path", "GET http://a?x=/hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", 404},
       {"empty lines first", "\r\n\r\nGET /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", 200},
   };
   TestServer s(echo_routes);
@@ -298,6 +299,28 @@ TEST_CASE("a drain lets requests end, cancels long polls and closes the idle") {
   CHECK(::connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof to) != 0);
   ::close(fd);
   g.server.on_loop([] {});
+}
+
+TEST_CASE("a handler may start the drain itself") {
+  TestServer* self = nullptr;
+  Scope scope;
+  TestServer s([&](Router& r, AsioLoop& loop) {
+    echo_routes(r, loop);
+    r.add(Method::Post, "/stop", [&](Request&) -> Task<Result<Response>> {
+      scope.spawn(self->server->drain(std::chrono::seconds(10)));
+      co_return Response::empty_object();
+    });
+  });
+  self = &s;
+  auto c = s.client();
+  // In two parts, so that the requests lie in the connection's own buffer when the drain begins.
+  const std::string two = request("POST /stop") + request("GET /hello");
+  c->send(two.substr(0, 10));
+  c->send(two.substr(10));
+  CHECK(c->read().header("Connection") == "close");
+  CHECK(c->closed());
+  s.on_loop([] {});
+  CHECK(s.on_loop([&] { return scope.running(); }) == 0);
 }
 
 TEST_CASE("slow headers, slow bodies and idle connections are cut") {

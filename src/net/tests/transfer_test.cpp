@@ -207,6 +207,12 @@ class TlsClient {
       all.append(buffer, static_cast<std::size_t>(got));
     }
   }
+  std::string rest() {
+    std::string all;
+    char buffer[16384];
+    for (int got; (got = SSL_read(ssl_, buffer, sizeof buffer)) > 0;) all.append(buffer, static_cast<std::size_t>(got));
+    return all;
+  }
 
  private:
   RawClient raw_;
@@ -253,6 +259,19 @@ TEST_CASE("TLS carries everything that plain sockets do") {
   CHECK(s.server->client()->ask(request("GET /file")).status == 0);
   c.send(request("GET /file?length=3"));
   CHECK(c.body(3) == s.bytes.substr(0, 3));
+}
+
+TEST_CASE("pipelined requests do not get stuck inside a TLS record") {
+  TempFolder folder;
+  const std::string certificate = (folder.path / "cert.pem").string(), key = (folder.path / "key.pem").string();
+  write_certificate(certificate, key);
+  TransferServer s({.tls_certificate_file = certificate, .tls_key_file = key, .pipelined_max = 2});
+  TlsClient c(s.server->port, certificate);
+  std::string many;
+  for (int i = 0; i < 1000; ++i) many += request("POST /upload", "", "abc");
+  many += request("GET /file?length=100000", "Connection: close\r\n");
+  c.send(many);
+  CHECK(c.rest().ends_with(s.bytes.substr(0, 100'000)));
 }
 
 TEST_CASE("a server that cannot start says why") {
