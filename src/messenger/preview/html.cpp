@@ -231,7 +231,7 @@ json::object Collector::answer(std::string_view page_url) const {
                             std::initializer_list<std::string_view> choices) {
     for (const std::string_view choice : choices) {
       if (std::string line = one_line(choice, chars_max); !line.empty()) {
-        out[key] = std::move(line);
+        out[key] = line;
         return;
       }
     }
@@ -239,7 +239,7 @@ json::object Collector::answer(std::string_view page_url) const {
   const auto put_url = [&](std::string_view key, std::initializer_list<std::string_view> choices) {
     for (const std::string_view choice : choices) {
       if (auto url = resolve_url(base, choice)) {
-        out[key] = *std::move(url);
+        out[key] = *url;
         return;
       }
     }

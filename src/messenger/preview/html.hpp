@@ -13,10 +13,10 @@
 
 namespace haechi::messenger::preview {
 
-inline constexpr std::size_t kHtmlBytesMax = 1024 * 1024;  ///< what comes after is not read
-inline constexpr std::size_t kTextCharsMax = 1000;         ///< code points of a title, a description, ...
-inline constexpr std::size_t kSummaryCharsMax = 500;       ///< a description made from the page's text
-inline constexpr std::size_t kPropertiesMax = 50;          ///< OpenGraph members of one page
+inline constexpr std::size_t kHtmlBytesMax = std::size_t{1024} * 1024;  ///< what comes after is not read
+inline constexpr std::size_t kTextCharsMax = 1000;                      ///< code points of a title, a description, ...
+inline constexpr std::size_t kSummaryCharsMax = 500;                    ///< a description made from the page's text
+inline constexpr std::size_t kPropertiesMax = 50;                       ///< OpenGraph members of one page
 inline constexpr std::size_t kPropertyNameBytesMax = 64;
 
 struct Page {

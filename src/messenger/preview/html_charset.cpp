@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdint>
 #include <utility>
 
 #include "base/text.hpp"
@@ -165,14 +166,14 @@ class Iconv {
   }
   Iconv(const Iconv&) = delete;
   Iconv& operator=(const Iconv&) = delete;
-  explicit operator bool() const { return handle_ != iconv_t(-1); }
+  explicit operator bool() const { return reinterpret_cast<std::intptr_t>(handle_) != -1; }
 
   std::string convert(std::string_view bytes) {
     std::string in(bytes);  // iconv wants to be able to write there
     char* from = in.data();
     std::size_t left = in.size();
     std::string out;
-    std::array<char, 16 * 1024> chunk;
+    std::array<char, 16384> chunk;
     while (left > 0) {
       char* to = chunk.data();
       std::size_t room = chunk.size();

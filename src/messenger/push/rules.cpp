@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "messenger/errc.hpp"
+
 namespace haechi::messenger::push {
 namespace {
 
@@ -10,15 +12,15 @@ constexpr bool has_conditions(Kind kind) { return kind == Kind::Override || kind
 std::unexpected<Error> not_found() { return fail(Errc::NotFound, "The push rule was not found."); }
 
 Result<> check_actions(const json::array& actions) {
-  if (actions.size() > kActionsMax) return fail(Errc::Invalid, "too many actions");
+  if (actions.size() > kActionsMax) return fail(Errc::InvalidParam, "too many actions");
   for (const json::value& action : actions) {
     if (action.is_string()) {
       const std::string_view name = sv(action.get_string());
       if (name == "notify" || name == "dont_notify" || name == "coalesce") continue;
-      return fail(Errc::Invalid, "unknown action");
+      return fail(Errc::InvalidParam, "unknown action");
     }
     if (!action.is_object() || !get_string(action.get_object(), "set_tweak")) {
-      return fail(Errc::Invalid, "an action is a name or an object with 'set_tweak'");
+      return fail(Errc::InvalidParam, "an action is a name or an object with 'set_tweak'");
     }
   }
   return {};
@@ -28,35 +30,36 @@ Result<> check_conditions(const json::array& conditions) {
   constexpr std::array<std::string_view, 6> kKnown{
       "event_match",           "event_property_is", "event_property_contains",
       "contains_display_name", "room_member_count", "sender_notification_permission"};
-  if (conditions.size() > kConditionsMax) return fail(Errc::Invalid, "too many conditions");
+  if (conditions.size() > kConditionsMax) return fail(Errc::InvalidParam, "too many conditions");
   for (const json::value& condition : conditions) {
     const json::object* o = condition.if_object();
     const auto kind = o ? get_string(*o, "kind") : std::nullopt;
-    if (!kind) return fail(Errc::Invalid, "a condition is an object with a 'kind'");
+    if (!kind) return fail(Errc::InvalidParam, "a condition is an object with a 'kind'");
     // A kind that nobody knows yet may be stored: it matches nothing.
     if (std::ranges::find(kKnown, *kind) != kKnown.end() && Condition::compile(condition).op == Condition::Op::Never) {
-      return fail(Errc::Invalid, "a condition of kind '" + std::string(*kind) + "' lacks what it needs");
+      return fail(Errc::InvalidParam, "a condition of kind '" + std::string(*kind) + "' lacks what it needs");
     }
   }
   return {};
 }
 
 Result<> check_rule_id(std::string_view id) {
-  if (id.empty()) return fail(Errc::Invalid, "a push rule needs an id");
-  if (id.size() > kRuleIdBytesMax) return fail(Errc::Invalid, "the rule id is too long");
+  if (id.empty()) return fail(Errc::InvalidParam, "a push rule needs an id");
+  if (id.size() > kRuleIdBytesMax) return fail(Errc::InvalidParam, "the rule id is too long");
   // "If the string starts with a dot ("."), the request MUST be rejected as this is reserved for
   // server-default rules. Slashes ("/") and backslashes ("\\") are also not allowed."
-  if (id.starts_with('.')) return fail(Errc::Invalid, "rule ids that start with '.' are the server's own");
+  if (id.starts_with('.')) return fail(Errc::InvalidParam, "rule ids that start with '.' are the server's own");
   if (id.find_first_of("/\\") != std::string_view::npos) {
-    return fail(Errc::Invalid, "rule ids have no slashes or backslashes");
+    return fail(Errc::InvalidParam, "rule ids have no slashes or backslashes");
   }
   return {};
 }
 
 /// Fills in what the kind makes of the body; `rule.id` is set.
 Result<> read_body(Kind kind, const json::object& body, UserRule& rule) {
+  if (!body.contains("actions")) return fail(Errc::MissingParam, "'actions' is missing");
   const json::array* actions = get_array(body, "actions");
-  if (!actions) return fail(Errc::Invalid, "'actions' is missing or not an array");
+  if (!actions) return fail(Errc::InvalidParam, "'actions' is not an array");
   TRY_DO(check_actions(*actions));
   std::size_t bytes = to_text(*actions).size();
   rule.actions = ActionSet::of(*actions);
@@ -64,7 +67,7 @@ Result<> read_body(Kind kind, const json::object& body, UserRule& rule) {
   if (has_conditions(kind)) {
     if (const json::value* given = get(body, "conditions")) {
       const json::array* conditions = given->if_array();
-      if (!conditions) return fail(Errc::Invalid, "'conditions' is not an array");
+      if (!conditions) return fail(Errc::InvalidParam, "'conditions' is not an array");
       TRY_DO(check_conditions(*conditions));
       bytes += to_text(*conditions).size();
       rule.conditions_raw = *conditions;
@@ -72,8 +75,8 @@ Result<> read_body(Kind kind, const json::object& body, UserRule& rule) {
     }
   } else if (kind == Kind::Content) {
     const auto pattern = get_string(body, "pattern");
-    if (!pattern) return fail(Errc::Invalid, "a content rule needs a 'pattern'");
-    if (pattern->size() > kPatternBytesMax) return fail(Errc::Invalid, "the pattern is too long");
+    if (!pattern) return fail(Errc::MissingParam, "a content rule needs a 'pattern'");
+    if (pattern->size() > kPatternBytesMax) return fail(Errc::InvalidParam, "the pattern is too long");
     rule.pattern = *pattern;
     Condition on_body;
     on_body.op = Condition::Op::Match;
@@ -82,7 +85,7 @@ Result<> read_body(Kind kind, const json::object& body, UserRule& rule) {
     on_body.glob = has_glob(*pattern);
     rule.conditions.push_back(std::move(on_body));
   }
-  if (bytes > kRuleBytesMax) return fail(Errc::Invalid, "the push rule is too large");
+  if (bytes > kRuleBytesMax) return fail(Errc::InvalidParam, "the push rule is too large");
   return {};
 }
 
@@ -107,6 +110,10 @@ const ActionSet& Ruleset::actions(DefaultRule rule) const {
     if (changed == rule) return actions;
   }
   return default_actions(rule);
+}
+
+void Ruleset::enable(DefaultRule rule, bool on) {
+  enabled_ = on ? enabled_ | mask_of(rule) : enabled_ & ~mask_of(rule);
 }
 
 void Ruleset::override_actions(DefaultRule rule, ActionSet actions) {
@@ -168,9 +175,8 @@ Ruleset Ruleset::from_stored(const json::object& stored) {
       const auto rule = static_cast<DefaultRule>(i);
       const json::object* item = get_object(*changed, default_rule_id(rule));
       if (!item) continue;
-      const Kind kind = default_rule_kind(rule);
       if (const auto on = get_bool(*item, "enabled")) {
-        static_cast<void>(out.set_enabled(kind, default_rule_id(rule), *on));
+        out.enable(rule, *on);
       }
       if (const json::array* actions = get_array(*item, "actions")) {
         out.override_actions(rule, ActionSet::of(*actions));
@@ -221,10 +227,10 @@ Result<> Ruleset::put_rule(Kind kind, std::string_view rule_id, const json::obje
   TRY_DO(read_body(kind, body, rule));
   for (const auto& neighbour : {before, after}) {
     if (!neighbour) continue;
-    if (*neighbour == rule_id) return fail(Errc::Invalid, "a push rule cannot stand next to itself");
+    if (*neighbour == rule_id) return fail(Errc::InvalidParam, "a push rule cannot stand next to itself");
     // "It is not possible to add a rule relative to a predefined server rule."
     if (!find(kind, *neighbour)) {
-      return fail(Errc::Invalid, "before/after rule not found: " + std::string(*neighbour));
+      return fail(Errc::Unknown, "before/after rule not found: " + std::string(*neighbour));
     }
   }
 
@@ -239,7 +245,7 @@ Result<> Ruleset::put_rule(Kind kind, std::string_view rule_id, const json::obje
   } else {
     std::size_t total = 0;
     for (const auto& each : user_) total += each.size();
-    if (total >= kUserRulesMax) return fail(Errc::Invalid, "too many push rules");
+    if (total >= kUserRulesMax) return fail(Errc::InvalidParam, "too many push rules");
   }
 
   // "If both after and before are provided, the new or updated rule must be the next most important
@@ -262,7 +268,7 @@ Result<> Ruleset::delete_rule(Kind kind, std::string_view rule_id) {
 
 Result<> Ruleset::set_enabled(Kind kind, std::string_view rule_id, bool enabled) {
   if (const auto rule = find_default_rule(kind, rule_id)) {
-    enabled_ = enabled ? enabled_ | mask_of(*rule) : enabled_ & ~mask_of(*rule);
+    enable(*rule, enabled);
     return {};
   }
   UserRule* rule = find(kind, rule_id);
@@ -273,7 +279,7 @@ Result<> Ruleset::set_enabled(Kind kind, std::string_view rule_id, bool enabled)
 
 Result<> Ruleset::set_actions(Kind kind, std::string_view rule_id, const json::array& actions) {
   TRY_DO(check_actions(actions));
-  if (to_text(actions).size() > kRuleBytesMax) return fail(Errc::Invalid, "the actions are too large");
+  if (to_text(actions).size() > kRuleBytesMax) return fail(Errc::InvalidParam, "the actions are too large");
   if (const auto rule = find_default_rule(kind, rule_id)) {
     override_actions(*rule, ActionSet::of(actions));
     return {};

@@ -23,15 +23,15 @@ namespace haechi::messenger::push {
 inline constexpr std::size_t kUserRulesMax = 1000;  ///< per user, all kinds together
 inline constexpr std::size_t kRuleIdBytesMax = 512;
 inline constexpr std::size_t kPatternBytesMax = 1024;
-inline constexpr std::size_t kConditionsMax = 32;        ///< per rule
-inline constexpr std::size_t kActionsMax = 32;           ///< per rule
-inline constexpr std::size_t kRuleBytesMax = 16 * 1024;  ///< a rule's conditions and actions as JSON
+inline constexpr std::size_t kConditionsMax = 32;                     ///< per rule
+inline constexpr std::size_t kActionsMax = 32;                        ///< per rule
+inline constexpr std::size_t kRuleBytesMax = std::size_t{16} * 1024;  ///< a rule's conditions and actions as JSON
 
 /// In the order in which they are checked.
 enum class Kind : std::uint8_t { Override, Content, Room, Sender, Underride };
 inline constexpr std::array kKinds{Kind::Override, Kind::Content, Kind::Room, Kind::Sender, Kind::Underride};
 std::string_view to_string(Kind kind);
-/// Errc::Invalid for a kind that the specification does not know.
+/// messenger::Errc::InvalidParam for a kind that the specification does not know.
 Result<Kind> parse_kind(std::string_view text);
 
 /// The server-default rules, in the order in which they are checked.
@@ -132,14 +132,15 @@ class Ruleset {
   /// those names. Errc::NotFound.
   Result<json::object> get(Kind kind, std::string_view rule_id, std::string_view user_id) const;
 
-  /// PUT: Errc::Invalid for anything wrong with the rule, its id or its neighbours.
+  /// PUT: Errc::InvalidParam or MissingParam for what is wrong with the rule or its id,
+  /// Errc::Unknown for neighbours that are not there (as the specification has it).
   /// A rule that exists keeps its place (unless told) and whether it is enabled.
   Result<> put_rule(Kind kind, std::string_view rule_id, const json::object& body,
                     std::optional<std::string_view> before = {}, std::optional<std::string_view> after = {});
   /// DELETE: Errc::NotFound also for server-default rules, which cannot be deleted.
   Result<> delete_rule(Kind kind, std::string_view rule_id);
   Result<> set_enabled(Kind kind, std::string_view rule_id, bool enabled);
-  /// Errc::NotFound, Errc::Invalid.
+  /// Errc::NotFound, Errc::InvalidParam.
   Result<> set_actions(Kind kind, std::string_view rule_id, const json::array& actions);
 
   const std::vector<UserRule>& rules(Kind kind) const { return user_[static_cast<std::size_t>(kind)]; }
@@ -149,6 +150,7 @@ class Ruleset {
  private:
   std::vector<UserRule>& list(Kind kind) { return user_[static_cast<std::size_t>(kind)]; }
   UserRule* find(Kind kind, std::string_view rule_id);
+  void enable(DefaultRule rule, bool on);
   void override_actions(DefaultRule rule, ActionSet actions);
 
   std::array<std::vector<UserRule>, kKinds.size()> user_;

@@ -120,7 +120,7 @@ void WordStarts::build(std::string_view text) {
   for (std::size_t i = 0; i + kPrefix <= text.size(); ++i) {
     const bool word = is_word_byte(text[i]);
     if (!before_is_word || !word) {
-      const std::size_t bit = slot(text.data() + i);
+      const std::size_t bit = slot(text.substr(i));
       bits_[bit / 64] |= std::uint64_t{1} << (bit % 64);
     }
     before_is_word = word;

@@ -70,14 +70,14 @@ class WordStarts {
   /// False only when contains_word() would be false.
   bool may_contain(std::string_view needle) const {
     if (needle.size() < kPrefix) return true;
-    const std::size_t bit = slot(needle.data());
+    const std::size_t bit = slot(needle);
     return ((bits_[bit / 64] >> (bit % 64)) & 1U) != 0;
   }
 
  private:
   static constexpr std::size_t kPrefix = 3;
   static constexpr unsigned kSlotBits = 12;
-  static constexpr std::size_t slot(const char* p) {
+  static constexpr std::size_t slot(std::string_view p) {
     const std::uint32_t key =
         fold_byte(p[0]) | std::uint32_t{fold_byte(p[1])} << 8U | std::uint32_t{fold_byte(p[2])} << 16U;
     return (key * 0x9E3779B1U) >> (32U - kSlotBits);

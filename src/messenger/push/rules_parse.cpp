@@ -1,6 +1,7 @@
 // From JSON to the forms that `evaluate` reads.
 
 #include "base/text.hpp"
+#include "messenger/errc.hpp"
 #include "messenger/push/rules.hpp"
 
 namespace haechi::messenger::push {
@@ -54,7 +55,7 @@ Result<Kind> parse_kind(std::string_view text) {
   for (const Kind kind : kKinds) {
     if (to_string(kind) == text) return kind;
   }
-  return fail(Errc::Invalid, "unknown kind of push rule");
+  return fail(Errc::InvalidParam, "unknown kind of push rule");
 }
 
 ActionSet ActionSet::of(json::array raw) {
