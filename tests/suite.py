@@ -66,7 +66,7 @@ def jobs(fuzz_seconds):
     yield Job("shell scripts", ["shellcheck", "dev", ".ci/run", *sorted(str(p) for p in (ROOT / "tools").glob("*.sh"))])
     yield Job("python scripts", [python, "tools/compile_all.py"])
     for kind, folder in (("unit", release), ("asan unit", asan)):
-        for test in sorted(folder.glob("test_*")):
+        for test in sorted([*folder.glob("test_*"), *(folder / "bench").glob("test_*")]):
             if os.access(test, os.X_OK) and test.is_file():
                 yield Job(f"{kind} {test.name[5:]}", [test, "--duration=true", "--no-colors=true"])
     yield Job("tsan unit journal", [tsan / "test_journal", "--duration=true", "--no-colors=true"], timeout=600)

@@ -1,6 +1,6 @@
 """Joining, inviting, leaving, kicking, banning, knocking, restricted rooms."""
 
-from harness import check, eventually, find, in_parallel, joined, ok, quote, refused, room_state, same, timeline, unique
+from harness import check, eventually, find, in_parallel, joined, ok, quote, refused, same, timeline, unique
 
 SMOKE = ["test_join_a_public_room", "test_invite_and_accept"]
 
