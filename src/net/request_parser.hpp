@@ -43,7 +43,7 @@ class RequestParser final : private boost::beast::http::basic_parser<true> {
   void on_header_impl(error_code&) override { head_done_ = true; }
   void on_body_init_impl(const boost::optional<std::uint64_t>&, error_code&) override {}
   std::size_t on_body_impl(base_view body, error_code&) override;
-  void on_chunk_header_impl(std::uint64_t, base_view, error_code&) override {}
+  void on_chunk_header_impl(std::uint64_t size, base_view, error_code&) override { chunk_left_ = size; }
   std::size_t on_chunk_body_impl(std::uint64_t, base_view body, error_code&) override;
   void on_finish_impl(error_code&) override {}
 
@@ -52,6 +52,7 @@ class RequestParser final : private boost::beast::http::basic_parser<true> {
   Request* request_ = nullptr;
   std::string_view text_;
   std::string_view data_;
+  std::uint64_t chunk_left_ = 0;
   const char* wrong_ = nullptr;
   int version_ = 11;
   int hosts_ = 0;

@@ -98,6 +98,9 @@ TEST_CASE("chunked bodies arrive whole, trailers are passed over") {
   CHECK(c->ask(head + "4\r\nWiki\r\n6;x=y\r\npedia \r\n0\r\n\r\n").body == "POST /echo Wikipedia ");
   CHECK(c->ask(head + "3\r\nabc\r\n0\r\nExpires: never\r\n\r\n").body == "POST /echo abc");
   c->send(head);
+  for (const char b : std::string_view("0\r\n\r\n")) c->send({&b, 1});
+  CHECK(c->read().body == "POST /echo ");
+  c->send(head);
   for (const char b : std::string_view("3\r\nabc\r\n10\r\n0123456789abcdef\r\n0\r\n\r\n")) c->send({&b, 1});
   CHECK(c->read().body == "POST /echo abc0123456789abcdef");
 }
