@@ -1,5 +1,5 @@
 #pragma once
-// The HTTP/1.1 server: Asio coroutines, Beast's parser, TLS by OpenSSL.
+// The HTTP/1.1 server: readiness by Asio, parsing by Beast, TLS by OpenSSL.
 
 #include <cstdint>
 #include <memory>
