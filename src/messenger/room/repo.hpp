@@ -36,8 +36,12 @@ struct LoadedRoom {
 std::optional<RoomRow> room_by_id(Connection& c, std::string_view room_id);
 std::optional<RoomRow> room_by_num(Connection& c, std::int64_t num);
 std::int64_t last_room_num(Connection& c);
-/// `recent`: positions of the room still in the index's memory, ascending.
-LoadedRoom load_room(Connection& c, RoomRow row, const store::LateIndex& by_room, std::vector<Position> recent);
+/// Newest events that a room is loaded with.
+inline constexpr std::size_t kTimelineLoaded = 30;
+/// `recent`: newest positions of the room still in the index's memory, ascending;
+/// `stored_to`: where its table ends.
+LoadedRoom load_room(Connection& c, RoomRow row, const store::LateIndex& by_room, Position stored_to,
+                     std::vector<Position> recent);
 
 EventPtr event_at(Connection& c, Position pos);
 /// Verified against the row.

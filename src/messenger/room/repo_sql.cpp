@@ -106,19 +106,16 @@ void attach_redactions(Connection& c, std::vector<EventPtr>& events) {
   }
 }
 
-LoadedRoom load_room(Connection& c, RoomRow row, const store::LateIndex& by_room, std::vector<Position> recent) {
-  constexpr std::size_t kTimeline = 30;
+LoadedRoom load_room(Connection& c, RoomRow row, const store::LateIndex& by_room, Position stored_to,
+                     std::vector<Position> recent) {
   LoadedRoom out;
   const auto num = row.num;
   out.row = std::move(row);
   out.state = events_at(c, c.all(kCurrentState, [](const Row& r) { return r.i64(0); }, num));
-  if (recent.size() > kTimeline) recent.erase(recent.begin(), recent.end() - kTimeline);
-  if (recent.size() < kTimeline) {
-    const auto before = recent.empty() ? INT64_MAX : recent.front();
-    auto older = by_room.find_stored(c, static_cast<std::uint64_t>(num), 0, before, kTimeline - recent.size());
-    recent.insert(recent.end(), older.begin(), older.end());
-    std::ranges::sort(recent);
-    recent.erase(std::unique(recent.begin(), recent.end()), recent.end());
+  if (recent.size() < kTimelineLoaded) {
+    const auto older =
+        by_room.find_stored(c, static_cast<std::uint64_t>(num), 0, stored_to, kTimelineLoaded - recent.size());
+    recent.insert(recent.begin(), older.rbegin(), older.rend());
   }
   out.timeline = events_at(c, recent);
   out.timeline_from = out.timeline.empty() ? 0 : out.timeline.front()->pos;

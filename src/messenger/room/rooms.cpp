@@ -124,15 +124,17 @@ Task<Result<std::vector<RoomPtr>>> Rooms::get_all(std::vector<std::int64_t> nums
     std::vector<Position> recent;
   };
   std::vector<Wanted> missing;
+  const Position stored_to = by_room_.indexed_upto() + 1;
   for (const auto num : nums) {
-    if (!find(num)) missing.push_back({num, by_room_.find_recent(static_cast<std::uint64_t>(num))});
+    if (find(num)) continue;
+    missing.push_back({num, by_room_.find_recent(static_cast<std::uint64_t>(num), INT64_MAX, repo::kTimelineLoaded)});
   }
   if (!missing.empty()) {
     auto loaded = co_await readers_.read([&](store::Connection& c) -> Result<std::vector<RoomPtr>> {
       std::vector<RoomPtr> out;
       for (auto& w : missing) {
         if (auto row = repo::room_by_num(c, w.num)) {
-          out.push_back(build(repo::load_room(c, *std::move(row), by_room_, std::move(w.recent))));
+          out.push_back(build(repo::load_room(c, *std::move(row), by_room_, stored_to, std::move(w.recent))));
         }
       }
       return out;
@@ -214,21 +216,25 @@ Task<Result<std::vector<EventPtr>>> Rooms::range(RoomPtr room, Position from, Po
     co_return out;
   }
   const std::size_t missing = limit - out.size();
-  auto recent = within(by_room_.find_recent(static_cast<std::uint64_t>(room->num)), from, to);
+  // Memory and table meet at `stored_to`, read in the same moment: nothing twice, nothing missed.
+  const Position stored_to = std::min(to, by_room_.indexed_upto() + 1);
+  auto recent = dir == Direction::Backward
+                    ? by_room_.find_recent(static_cast<std::uint64_t>(room->num), to, missing)
+                    : by_room_.find_recent(static_cast<std::uint64_t>(room->num), to);
+  recent = within(std::move(recent), from, to);
   auto older = co_await readers_.read([&](store::Connection& c) -> Result<std::vector<EventPtr>> {
     using Order = store::LateIndex::Order;
     std::vector<Position> positions;
     const auto key = static_cast<std::uint64_t>(room->num);
     if (dir == Direction::Backward) {
-      if (recent.size() > missing) recent.erase(recent.begin(), recent.end() - static_cast<std::ptrdiff_t>(missing));
-      if (recent.size() < missing) positions = by_room_.find_stored(c, key, from, to, missing, Order::Descending);
-    } else {
-      if (recent.size() > missing) recent.resize(missing);
-      positions = by_room_.find_stored(c, key, from, to, missing, Order::Ascending);
+      if (recent.size() < missing) {
+        positions = by_room_.find_stored(c, key, from, stored_to, missing - recent.size(), Order::Descending);
+      }
+    } else if (from < stored_to) {
+      positions = by_room_.find_stored(c, key, from, stored_to, missing, Order::Ascending);
     }
     positions.insert(positions.end(), recent.begin(), recent.end());
     std::ranges::sort(positions);
-    positions.erase(std::unique(positions.begin(), positions.end()), positions.end());
     if (dir == Direction::Backward) std::ranges::reverse(positions);
     if (positions.size() > missing) positions.resize(missing);
     auto events = repo::events_at(c, positions);
