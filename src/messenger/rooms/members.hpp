@@ -1,0 +1,51 @@
+#pragma once
+#include "journal/journal.hpp"
+#include "messenger/api/gate.hpp"
+#include "messenger/room/writer.hpp"
+#include "messenger/rooms/ports.hpp"
+#include "store/store.hpp"
+
+namespace haechi::messenger {
+
+/// Who acts: the session's user, from which device.
+struct Actor {
+  std::string user;
+  std::string device;
+  bool guest = false;
+};
+inline Actor actor_of(const identity::Session& s) { return {s.user_id, device_key(s), s.guest}; }
+
+/// In and out of rooms. Every move is an m.room.member event that the room's rules let in.
+class Members {
+ public:
+  Members(Rooms& rooms, Writer& writer, ProfileReader& profiles, store::Readers& readers, journal::Journal& journal)
+      : rooms_(rooms), writer_(writer), profiles_(profiles), readers_(readers), journal_(journal) {}
+
+  using Reason = std::optional<std::string>;
+
+  /// Joining where one is already is no event and no error.
+  Task<Result<>> join(RoomPtr room, Actor who, json::object extra_content);
+  Task<Result<>> knock(RoomPtr room, Actor who, Reason reason);
+  /// Also refuses an invitation and takes back a knock. Leaving what one has left is no error.
+  Task<Result<>> leave(RoomPtr room, Actor who, Reason reason);
+  Task<Result<>> invite(RoomPtr room, Actor who, std::string target, Reason reason);
+  Task<Result<>> kick(RoomPtr room, Actor who, std::string target, Reason reason);
+  Task<Result<>> ban(RoomPtr room, Actor who, std::string target, Reason reason);
+  Task<Result<>> unban(RoomPtr room, Actor who, std::string target, Reason reason);
+  /// Errc::Unknown while one is still in.
+  Task<Result<>> forget(std::string room_id, std::string user);
+  Task<Result<std::vector<std::string>>> joined_rooms(std::string user);
+
+ private:
+  Task<Result<>> move(RoomPtr room, Actor who, std::string target, json::object content);
+  /// For restricted rooms: who can vouch for the user, when the user is in one of the rooms that count.
+  Task<Result<std::string>> authorising_member(RoomPtr room, std::string user);
+
+  Rooms& rooms_;
+  Writer& writer_;
+  ProfileReader& profiles_;
+  store::Readers& readers_;
+  journal::Journal& journal_;
+};
+
+}  // namespace haechi::messenger
