@@ -321,9 +321,12 @@ Task<Result<Device>> Sessions::device(std::string user_id, std::string device_id
 Task<Result<>> Sessions::rename_device(std::string user_id, std::string device_id,
                                        std::optional<std::string> display_name) {
   if (display_name && display_name->size() > 1024) co_return fail(Errc::InvalidParam, "the display name is too long");
-  co_return co_await journal_.submit([user_id, device_id, display_name](journal::Tx& tx) -> Result<> {
+  co_return co_await journal_.submit([this, user_id, device_id, display_name](journal::Tx& tx) -> Result<> {
     if (!repo::rename_device(tx.sql(), user_id, device_id, display_name)) {
       return fail(Errc::NotFound, "There is no such device");
+    }
+    for (const auto* h : hooks_) {
+      if (h->device_renamed_tx) h->device_renamed_tx(tx, user_id, device_id);
     }
     tx.append(kDeviceRenamed, user_id, device_data(device_id));
     return {};

@@ -109,6 +109,7 @@ struct Hooks {
   std::function<void(journal::Tx&, const UserRecord&)> user_created_tx;
   std::function<void(journal::Tx&, std::string_view user_id, std::string_view device_id)> device_added_tx;  ///< new ones only
   std::function<void(journal::Tx&, std::string_view user_id, std::string_view device_id)> device_removed_tx;
+  std::function<void(journal::Tx&, std::string_view user_id, std::string_view device_id)> device_renamed_tx;
   std::function<void(journal::Tx&, std::string_view user_id, Erase)> user_deactivated_tx;
 
   std::function<void(std::string_view user_id, std::string_view device_id)> device_added;    ///< each log-in

@@ -28,11 +28,14 @@ enum class Errc {
   UnableToGrantJoin,
   DuplicateAnnotation,
   WrongRoomKeysVersion,
+  InvalidSignature,
   GuestAccessForbidden,
   ThreepidDenied,
   ThreepidNotFound,
   UserSuspended,
   UnknownPos,         ///< a sliding sync connection that this node does not know
+  KeyTooLarge,
+  ProfileTooLarge,
   Unknown,
   Unsupported,
 };

@@ -260,11 +260,24 @@ CREATE TABLE reports (
 );
 )sql";
 
+constexpr std::string_view kKeys2 = R"sql(
+-- When a user last signed another user's key; only the signer is told.
+CREATE TABLE user_signature_lists (
+  signer TEXT NOT NULL,
+  target_user TEXT NOT NULL,
+  pos BIGINT NOT NULL,
+  PRIMARY KEY (signer, target_user)
+);
+-- How many sessions a backup holds: counting them at each upload would read them all.
+ALTER TABLE key_backup_versions ADD COLUMN session_count BIGINT NOT NULL DEFAULT 0;
+)sql";
+
 constexpr store::Migration kSteps[] = {
     {"messenger", 1, "rooms and events", kRooms},
     {"messenger", 2, "users", kUsers},
     {"messenger", 3, "keys", kKeys},
     {"messenger", 4, "directory and reports", kDirectory},
+    {"messenger", 50, "signatures on others, sizes of backups", kKeys2},
 };
 
 }  // namespace

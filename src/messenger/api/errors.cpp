@@ -39,11 +39,14 @@ Shown of(Errc e) {
     case Errc::UnableToGrantJoin: return {403, "M_UNABLE_TO_GRANT_JOIN"};
     case Errc::DuplicateAnnotation: return {400, "M_DUPLICATE_ANNOTATION"};
     case Errc::WrongRoomKeysVersion: return {403, "M_WRONG_ROOM_KEYS_VERSION"};
+    case Errc::InvalidSignature: return {400, "M_INVALID_SIGNATURE"};
     case Errc::GuestAccessForbidden: return {403, "M_GUEST_ACCESS_FORBIDDEN"};
     case Errc::ThreepidDenied: return {403, "M_THREEPID_DENIED"};
     case Errc::ThreepidNotFound: return {400, "M_THREEPID_NOT_FOUND"};
     case Errc::UserSuspended: return {403, "M_USER_SUSPENDED"};
     case Errc::UnknownPos: return {400, "M_UNKNOWN_POS"};
+    case Errc::KeyTooLarge: return {400, "M_KEY_TOO_LARGE"};
+    case Errc::ProfileTooLarge: return {400, "M_PROFILE_TOO_LARGE"};
     case Errc::Unknown: return {400, "M_UNKNOWN"};
     case Errc::Unsupported: return {400, "M_UNRECOGNIZED"};
   }
@@ -172,6 +175,13 @@ net::Response render_matrix_error(const Error& error) {
     r.headers.emplace_back("Retry-After", std::to_string((wait_ms + 999) / 1000));
   }
   return r;
+}
+
+net::Response render_operator_error(const Error& error) {
+  const int status = shown(error).status;
+  json::object problem{{"type", "about:blank"}, {"status", status}, {"title", net::reason_phrase(status)}};
+  problem["detail"] = status == 500 ? std::string_view("something went wrong inside") : std::string_view(error.message);
+  return {.status = status, .content_type = "application/problem+json", .body = json::serialize(problem)};
 }
 
 }  // namespace haechi::messenger
