@@ -8,7 +8,7 @@
 
 #include "app/commands.hpp"
 #include "app/config.hpp"
-#include "bench.hpp"
+#include "bench/bench.hpp"
 
 int main(int argc, char** argv) {
   using namespace haechi;

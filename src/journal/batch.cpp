@@ -27,6 +27,10 @@ void Batch::attempt(store::Connection& c, Mode mode) {
   for (auto& job : jobs_) {
     job->failure.reset();
     job->command_pos = 0;
+    if (!job->internal && job->failures_known != failures_) {
+      job->failure.emplace(Errc::Failed, "a command that this one may build on was not stored");
+      continue;
+    }
     tx.wall_ms_ = job->wall_ms;
     if (mode == Mode::AsDeclared && job->guard == Guard::Bare) run_bare(tx, *job);
     else run_guarded(tx, *job);

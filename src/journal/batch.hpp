@@ -10,14 +10,17 @@ class Batch {
  public:
   using Jobs = std::vector<std::unique_ptr<Journal::Job>>;
 
-  Batch(Jobs jobs, Position last, std::int64_t last_command)
-      : jobs_(std::move(jobs)), before_(last), commands_before_(last_command) {}
+  /// `failures`: failed commits so far. Commands submitted before their submitter could know of
+  /// the last one fail too: what they were decided on may never have happened.
+  Batch(Jobs jobs, Position last, std::int64_t last_command, std::uint64_t failures)
+      : jobs_(std::move(jobs)), before_(last), commands_before_(last_command), failures_(failures) {}
 
   /// Runs every job and commits. Afterwards each job either has its result or a
   /// `failure`; nothing of a failed one is in the database.
   void run(store::Connection& c);
 
   bool committed() const { return committed_; }
+  std::uint64_t failures() const { return failures_ + (committed_ ? 0 : 1); }
   Position last() const { return last_; }
   std::int64_t last_command() const { return last_command_; }
   std::span<const Entry> entries() const { return entries_; }
@@ -37,6 +40,7 @@ class Batch {
   Jobs jobs_;
   const Position before_;
   const std::int64_t commands_before_;
+  const std::uint64_t failures_;
   Position last_ = before_;
   std::int64_t last_command_ = commands_before_;
   std::vector<Entry> entries_;

@@ -123,6 +123,7 @@ class JournalImpl final : public Journal {
       return fail(Errc::Full, "too many commands are waiting", R"("retry_after_ms":1000)");
     }
     ++outstanding_;
+    job->failures_known = failures_known_;
     stage(std::move(job));
     return {};
   }
@@ -205,6 +206,8 @@ class JournalImpl final : public Journal {
       if (job->failure) job->finish(*std::move(job->failure));
       else job->finish();
     }
+    // Only now has everybody heard of a failure: commands from here on are decided on what is stored.
+    failures_known_ = batch.failures();
     if (!busy() && drained_) drained_->notify();
     if (healthy_) do_chores();
     else probe_later();
@@ -303,8 +306,9 @@ class JournalImpl final : public Journal {
 
   std::unique_ptr<Batch> run_batch(Batch::Jobs jobs) {
     const auto begin = steady_clock::now();
-    auto batch = std::make_unique<Batch>(std::move(jobs), last_, last_command_);
+    auto batch = std::make_unique<Batch>(std::move(jobs), last_, last_command_, failures_);
     batch->run(*connection_);
+    failures_ = batch->failures();
     last_ = batch->last();
     last_command_ = batch->last_command();
     if (batch->committed()) batches_total_.add();
@@ -330,6 +334,7 @@ class JournalImpl final : public Journal {
   bool started_ = false;
   bool accepting_ = true;
   bool healthy_ = true;
+  std::uint64_t failures_known_ = 0;  ///< failed commits that every caller has heard of
   bool hand_over_posted_ = false;
   bool chore_running_ = false;
   int batches_since_chore_ = 0;
@@ -351,6 +356,7 @@ class JournalImpl final : public Journal {
   std::unique_ptr<store::Connection> connection_;
   Position last_ = 0;
   std::int64_t last_command_ = 0;
+  std::uint64_t failures_ = 0;
   std::thread thread_;
 };
 

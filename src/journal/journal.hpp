@@ -207,6 +207,7 @@ class Journal {
     std::uint64_t key_hash = 0;
     std::string full_key;            ///< empty: not keyed
     bool internal = false;           ///< the journal's own: not counted
+    std::uint64_t failures_known = 0;  ///< failed commits that the submitter can have heard of
     // Filled by the batch.
     WallMs wall_ms = 0;
     std::int64_t command_pos = 0;    ///< of the idempotency record; 0: none was written

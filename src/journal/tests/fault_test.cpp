@@ -120,6 +120,23 @@ TEST_CASE("whatever step fails, what was acknowledged is there and the rest is n
   }
 }
 
+TEST_CASE("what was submitted before anybody could know of a failed commit fails with it") {
+  TempDir dir;
+  Faults faults;
+  // One command a batch: the second is in a batch of its own, which the store would take.
+  Node node(dir.file("db"), {.batch_max = 1},
+            [&](auto db) { return std::make_unique<FaultyDatabase>(std::move(db), faults); });
+  std::vector<std::string> acked;
+  Scope scope;
+  faults.armed = true;
+  for (const char* text : {"a", "built on a"}) scope.spawn(note_into(*node.journal, text, Guard::Bare, acked));
+  node.journal->start();
+  node.loop.run_until([&] { return scope.running() == 0; });
+  CHECK(faults.struck);
+  CHECK(acked.empty());
+  CHECK(node.note("decided anew") == 1);
+}
+
 TEST_CASE("a full queue says so at once, and a stopped journal too") {
   TempDir dir;
   Node node(dir.file("db"), {.queue_max = 2});
