@@ -62,6 +62,8 @@ class Accounts {
   /// Errc::InvalidUsername, UserInUse, Exclusive.
   Task<Result<>> check_available(std::string localpart);
   Task<Result<Registered>> register_user(RegisterRequest request);
+  /// Errc::WeakPassword: for those who want to say so before anything else is asked.
+  Result<> check_new_password(std::string_view password) const { return passwords_.acceptable(password); }
 
   /// `name` is a localpart or a full id. Errc::WrongCredentials, LimitExceeded,
   /// Deactivated, Overloaded.

@@ -19,6 +19,7 @@ struct Options {
   struct Accounts {
     RegistrationMode registration = RegistrationMode::Closed;
     std::string shared_secret;
+    std::string node_admin_token;       ///< opens /_haechi/v1/admin to the command line; empty: to nobody
     bool guest_access = false;
     std::string client_base_url;        ///< what well-known tells; empty: derived from the Host header
     std::string support_page, support_email, support_matrix_id;

@@ -8,4 +8,7 @@ namespace haechi::messenger {
 /// {"errcode","error", ...detail} with its HTTP status.
 net::Response render_matrix_error(const Error& error);
 
+/// The same status as RFC 9457 puts it, for Haechi's own API.
+net::Response render_operator_error(const Error& error);
+
 }  // namespace haechi::messenger

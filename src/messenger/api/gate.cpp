@@ -42,6 +42,11 @@ Task<Result<SessionPtr>> Gate::require(net::Request& req, Guests guests) {
   co_return session;
 }
 
+Task<Result<SessionPtr>> Gate::require_even_locked(net::Request& req) {
+  std::string storage;
+  co_return co_await sessions_.authenticate(std::string(token_of(req, storage)));
+}
+
 Task<Result<SessionPtr>> Gate::optional(net::Request& req) {
   std::string storage;
   if (token_of(req, storage).empty()) co_return SessionPtr{};

@@ -33,7 +33,9 @@ class Gate {
   /// From `Authorization: Bearer` or, for old clients, `?access_token=`.
   /// identity::Errc::MissingToken, UnknownToken, Locked, GuestsForbidden.
   Task<Result<SessionPtr>> require(net::Request& req, Guests guests = Guests::Refused);
-  /// The same without a wait, where the session is at hand; null otherwise: then ask require().
+  /// As require(), guests included, but lets in the locked too: they may still log out.
+  Task<Result<SessionPtr>> require_even_locked(net::Request& req);
+  /// As require() without a wait, where the session is at hand; null otherwise: then ask require().
   SessionPtr at_hand(net::Request& req);
   /// Null when the request carries no token.
   Task<Result<SessionPtr>> optional(net::Request& req);
