@@ -21,6 +21,9 @@ class AccountApi {
   Answer deactivate(net::Request& req);
   Answer third_party_ids(net::Request& req);
   Answer refuse_third_party_id(net::Request& req);
+  Answer remove_third_party_id(net::Request& req);
+  Answer deny_validation(net::Request& req);
+  Answer nobody_has_it(net::Request& req);
   Answer request_openid(net::Request& req, std::string user_id);
   Answer openid_userinfo(net::Request& req);
 

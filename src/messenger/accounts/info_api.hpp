@@ -27,7 +27,7 @@ class InfoApi {
   Gate& gate_;
   const Clock& clock_;
   const Options& options_;
-  net::SharedBytes versions_, capabilities_;  ///< the same for everybody
+  net::SharedBytes versions_, capabilities_, admin_capabilities_;  ///< each made once
 };
 
 struct TurnCredentials {
