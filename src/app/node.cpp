@@ -3,6 +3,8 @@
 #include <csignal>
 #include <filesystem>
 
+#include "app/node_file.hpp"
+#include "app/server_name.hpp"
 #include "base/log.hpp"
 #include "base/metrics.hpp"
 #include "base/random.hpp"
@@ -49,7 +51,7 @@ messenger::RegistrationMode registration_mode(Registration r) {
   return M::Closed;
 }
 
-messenger::Options messenger_options(const Config& config) {
+messenger::Options messenger_options(const Config& config, std::string admin_token) {
   const auto& r = config.rate_limits;
   messenger::Options o;
   o.server_name = config.server_name;
@@ -62,6 +64,7 @@ messenger::Options messenger_options(const Config& config) {
               .media = rate(config, r.messages)};
   o.accounts = {.registration = registration_mode(config.registration.mode),
                 .shared_secret = config.registration.shared_secret,
+                .node_admin_token = std::move(admin_token),
                 .guest_access = config.registration.guest_access,
                 .client_base_url = config.well_known.client_base_url.empty() ? config.public_base_url
                                                                              : config.well_known.client_base_url,
@@ -95,7 +98,7 @@ net::ServerOptions server_options(const Config& config) {
 
 std::vector<store::Migration> all_migrations() {
   std::vector<store::Migration> all;
-  for (const auto steps : {journal::Journal::migrations(), identity::Identity::migrations(), blob::Media::migrations(),
+  for (const auto steps : {node_migrations(), journal::Journal::migrations(), identity::Identity::migrations(), blob::Media::migrations(),
                            messenger::migrations()}) {
     all.insert(all.end(), steps.begin(), steps.end());
   }
@@ -123,6 +126,7 @@ struct Node::Parts {
   std::unique_ptr<messenger::Module> messenger;
   net::Router router;
   std::unique_ptr<net::Server> server;
+  std::string admin_token;
   TimerQueue::Timer housekeeping;
   Scope scope;
   Scope last_rites;  ///< shut_down() joins `scope`, so it runs in another
@@ -158,6 +162,7 @@ Node::~Node() = default;
 Result<std::unique_ptr<Node>> Node::create(const Config& config) {
   auto p = std::make_unique<Parts>();
   p->config = config;
+  p->admin_token = p->random.text(40);
   std::error_code ec;
   std::filesystem::create_directories(config.data, ec);
   if (ec) return fail(Errc::Io, "data folder " + config.data + ": " + ec.message());
@@ -166,6 +171,7 @@ Result<std::unique_ptr<Node>> Node::create(const Config& config) {
   TRY(p->db, store::open_sqlite({.path = config.data + "/haechi.db"}));
   const auto steps = all_migrations();
   TRY_DO(store::migrate(*p->db, steps));
+  TRY_DO(check_server_name(*p->db, config.server_name));
   p->readers = std::make_unique<store::Readers>(p->loop, *p->db, 2, 100'000);
   journal::Options journal_options;
   journal_options.keys_remembered_min = static_cast<std::size_t>(config.retention.idempotency_keys);
@@ -184,7 +190,7 @@ Result<std::unique_ptr<Node>> Node::create(const Config& config) {
   p->client = std::make_unique<net::Client>(p->loop, net::ClientOptions{.extra_ca_file = config.tls.extra_ca});
   p->messenger = std::make_unique<messenger::Module>(
       messenger::Module::Needs{p->loop, p->random, p->metrics, *p->readers, *p->journal, *p->identity, *p->media, *p->client},
-      messenger_options(config));
+      messenger_options(config, p->admin_token));
   TRY_DO(p->messenger->start(*p->db));
 
   net::add_operations_routes(p->router, p->metrics, [parts = p.get()]() -> Result<> {
@@ -208,12 +214,20 @@ int Node::run() {
   });
   p.scope.spawn(p.resume());
   p.server->start();
+  if (auto written = write_node_file(p.config.data, {.address = p.config.address,
+                                                     .port = p.server->port(),
+                                                     .tls = p.config.tls.on(),
+                                                     .token = p.admin_token});
+      !written) {
+    log::warn("haechi user will not reach this node", {{"error", written.error().message}});
+  }
   log::info("listening", {{"address", p.config.address},
                           {"port", p.server->port()},
                           {"server_name", p.config.server_name},
                           {"base_url", p.config.base_url()},
                           {"version", HAECHI_VERSION}});
   p.loop.run();
+  remove_node_file(p.config.data);
   log::info("stopped");
   return 0;
 }

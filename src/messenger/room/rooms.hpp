@@ -81,8 +81,6 @@ class Rooms {
   std::size_t in_memory() const { return by_num_.size(); }
 
  private:
-  class Follower;
-  friend class Writer;
   void follow(std::span<const journal::Entry> entries);
   void landed(const EventLanded& what);
   RoomPtr adopt(RoomPtr loaded);

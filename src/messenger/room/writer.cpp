@@ -203,7 +203,7 @@ Task<Result<std::vector<EventPtr>>> Writer::send_all(RoomPtr room, std::vector<N
   }
   auto apply = [all = std::move(all), extra = std::move(extra), room](journal::Tx& tx) -> Result<std::string> {
     for (const auto& p : all) write(tx, *p);
-    if (extra) extra(tx);
+    if (extra) TRY_DO(extra(tx));
     return all.empty() ? std::string() : all.back()->landed->event->event_id;
   };
   Result<std::string> done = claim ? co_await journal_.submit(*std::move(claim), std::move(apply), journal::Guard::Guarded)
@@ -215,55 +215,46 @@ Task<Result<std::vector<EventPtr>>> Writer::send_all(RoomPtr room, std::vector<N
   co_return std::vector<EventPtr>(made.begin(), made.end());
 }
 
+// The id is the hash of the create event, so that is built once to learn it.
+// Two rooms made alike in the same millisecond would share it: the later one is dated later.
+Result<std::string> Writer::hashed_room_id(const RoomVersion& version, NewEvent& create) const {
+  constexpr int kTries = 100;
+  std::string text;
+  TRY_DO(append_canonical(text, create.content));
+  const auto now = clock_.wall_ms();
+  for (int later = 0; later < kTries; ++later) {
+    create.ts = now + later;
+    TRY(const auto built, build_event(version, {.room_id = {},
+                                                .sender = create.sender,
+                                                .type = "m.room.create",
+                                                .state_key = "",
+                                                .content_text = text,
+                                                .content = &create.content,
+                                                .origin_server_ts = *create.ts,
+                                                .prev_events = {},
+                                                .auth_events = {},
+                                                .depth = 1,
+                                                .redacts = {}}));
+    auto room_id = room_id_from_create(built.event_id);
+    if (!rooms_.find(room_id)) return room_id;
+  }
+  return fail(Errc::RoomInUse, "Too many identical rooms at once; try again");
+}
+
 Task<Result<RoomPtr>> Writer::create_room(const RoomVersion& version, std::string room_id, std::vector<NewEvent> events,
                                           std::function<ExtraRows(const Room&)> extra,
                                           std::optional<journal::Claim> claim) {
   if (version.room_id_is_hash) {
-    // The id is the hash of the create event, so that is built once to learn it.
-    std::string text;
-    CO_TRY_DO(append_canonical(text, events.front().content));
-    const auto now = clock_.wall_ms();
-    events.front().ts = now;
-    CO_TRY(auto built, build_event(version, {.room_id = {},
-                                             .sender = events.front().sender,
-                                             .type = "m.room.create",
-                                             .state_key = "",
-                                             .content_text = text,
-                                             .content = &events.front().content,
-                                             .origin_server_ts = now,
-                                             .prev_events = {},
-                                             .auth_events = {},
-                                             .depth = 1,
-                                             .redacts = {}}));
-    room_id = room_id_from_create(built.event_id);
-    if (rooms_.find(room_id)) {
-      // Two rooms made alike in the same millisecond would share their hash.
-      events.front().ts = now + 1;
-      std::string tag;
-      CO_TRY_DO(append_canonical(tag, events.front().content));
-      CO_TRY(auto again, build_event(version, {.room_id = {},
-                                               .sender = events.front().sender,
-                                               .type = "m.room.create",
-                                               .state_key = "",
-                                               .content_text = tag,
-                                               .content = &events.front().content,
-                                               .origin_server_ts = now + 1,
-                                               .prev_events = {},
-                                               .auth_events = {},
-                                               .depth = 1,
-                                               .redacts = {}}));
-      room_id = room_id_from_create(again.event_id);
-      if (rooms_.find(room_id)) co_return fail(Errc::RoomInUse, "Too many identical rooms at once; try again");
-    }
+    CO_TRY(room_id, hashed_room_id(version, events.front()));
   }
   const auto creator = events.front().sender;
   auto room = rooms_.add_new(rooms_.next_num(), std::move(room_id), version);
   ExtraRows more = extra ? extra(*room) : nullptr;
   const repo::RoomRow row{room->num, room->id, std::string(version.id)};
   const auto now = clock_.wall_ms();
-  ExtraRows rows = [row, creator, now, more = std::move(more)](journal::Tx& tx) {
+  ExtraRows rows = [row, creator, now, more = std::move(more)](journal::Tx& tx) -> Result<> {
     repo::insert_room(tx.sql(), row, creator, now);
-    if (more) more(tx);
+    return more ? more(tx) : Result<>();
   };
   // A claim's answer is the room id: submitted by hand, since send_all answers with an event id.
   std::vector<std::unique_ptr<Prepared>> all;
@@ -276,7 +267,7 @@ Task<Result<RoomPtr>> Writer::create_room(const RoomVersion& version, std::strin
     all.push_back(*std::move(one));
   }
   auto apply = [all = std::move(all), rows = std::move(rows), id = room->id](journal::Tx& tx) -> Result<std::string> {
-    rows(tx);
+    TRY_DO(rows(tx));
     for (const auto& p : all) write(tx, *p);
     return id;
   };

@@ -25,7 +25,8 @@ struct NewEvent {
 };
 
 /// Extra rows of the same command (an alias, a directory entry); runs in the journal's transaction.
-using ExtraRows = std::function<void(journal::Tx&)>;
+/// A refusal undoes the whole command.
+using ExtraRows = std::function<Result<>(journal::Tx&)>;
 
 class Writer {
  public:
@@ -51,6 +52,7 @@ class Writer {
  private:
   struct Prepared;
   Result<std::unique_ptr<Prepared>> prepare(const RoomPtr& room, NewEvent& event);
+  Result<std::string> hashed_room_id(const RoomVersion& version, NewEvent& create) const;
   static void write(journal::Tx& tx, Prepared& p);
   Rooms& rooms_;
   journal::Journal& journal_;

@@ -1,2 +1,0 @@
-#include "app/commands.hpp"
-namespace haechi::app { void add_user(CLI::App&, int&) {} }
