@@ -29,13 +29,13 @@ struct PublicRoomsQuery {
   std::optional<std::size_t> limit;
   std::string since;                                         ///< opaque
 };
-/// From the body of POST /publicRooms, or nothing but Errc.
+/// From the body of POST /publicRooms, or Errc::BadJson, InvalidParam.
 Result<PublicRoomsQuery> public_rooms_query(const json::object& body);
 
 bool matches(const PublicRoom& room, const PublicRoomsQuery& query);
 
 /// {"chunk", "next_batch", "prev_batch", "total_room_count_estimate"}; most members first.
 /// Errc::InvalidParam for a token of somebody else.
-Result<json::object> page_of(const std::vector<const PublicRoom*>& rooms, const PublicRoomsQuery& query);
+Result<json::object> page_of(std::vector<const PublicRoom*> rooms, const PublicRoomsQuery& query);
 
 }  // namespace haechi::messenger

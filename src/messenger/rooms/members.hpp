@@ -24,7 +24,7 @@ class Members {
   using Reason = std::optional<std::string>;
 
   /// Joining where one is already is no event and no error.
-  Task<Result<>> join(RoomPtr room, Actor who, json::object extra_content);
+  Task<Result<>> join(RoomPtr room, Actor who, Reason reason);
   Task<Result<>> knock(RoomPtr room, Actor who, Reason reason);
   /// Also refuses an invitation and takes back a knock. Leaving what one has left is no error.
   Task<Result<>> leave(RoomPtr room, Actor who, Reason reason);
@@ -40,6 +40,8 @@ class Members {
   Task<Result<>> move(RoomPtr room, Actor who, std::string target, json::object content);
   /// For restricted rooms: who can vouch for the user, when the user is in one of the rooms that count.
   Task<Result<std::string>> authorising_member(RoomPtr room, std::string user);
+  /// Completes when everything in flight before it is durable.
+  Task<Result<>> settled(RoomPtr room);
 
   Rooms& rooms_;
   Writer& writer_;
