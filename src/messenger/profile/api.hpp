@@ -24,8 +24,8 @@ class ProfileApi {
 /// The user directory, and the rooms that two users share.
 class UserDirectoryApi {
  public:
-  UserDirectoryApi(Gate& gate, store::Readers& readers, Users& users, const std::string& server_name)
-      : gate_(gate), readers_(readers), users_(users), server_name_(server_name) {}
+  UserDirectoryApi(Gate& gate, store::Readers& readers, identity::Accounts& accounts)
+      : gate_(gate), readers_(readers), accounts_(accounts) {}
   void routes(net::Router& router);
 
  private:
@@ -35,8 +35,7 @@ class UserDirectoryApi {
 
   Gate& gate_;
   store::Readers& readers_;
-  Users& users_;
-  const std::string& server_name_;
+  identity::Accounts& accounts_;
 };
 
 }  // namespace haechi::messenger
