@@ -272,12 +272,18 @@ CREATE TABLE user_signature_lists (
 ALTER TABLE key_backup_versions ADD COLUMN session_count BIGINT NOT NULL DEFAULT 0;
 )sql";
 
+constexpr std::string_view kPush2 = R"sql(
+-- Setting a pusher takes its key from whoever had it before.
+CREATE INDEX pushers_key ON pushers (pushkey, app_id);
+)sql";
+
 constexpr store::Migration kSteps[] = {
     {"messenger", 1, "rooms and events", kRooms},
     {"messenger", 2, "users", kUsers},
     {"messenger", 3, "keys", kKeys},
     {"messenger", 4, "directory and reports", kDirectory},
     {"messenger", 50, "signatures on others, sizes of backups", kKeys2},
+    {"messenger", 60, "pushers by key", kPush2},
 };
 
 }  // namespace

@@ -1,0 +1,248 @@
+#include "messenger/ephemeral/presence.hpp"
+
+#include <algorithm>
+#include <set>
+
+#include "messenger/ephemeral/repo.hpp"
+#include "messenger/errc.hpp"
+
+namespace haechi::messenger {
+namespace {
+
+constexpr auto kOfflineAfter = std::chrono::seconds(30);
+constexpr auto kSweepEvery = std::chrono::seconds(5);
+constexpr auto kTellEvery = std::chrono::seconds(1);
+constexpr WallMs kActiveMs = 5 * 60 * 1000;
+/// How long a device that was away may still learn who was in a room that the user joined.
+constexpr std::int64_t kArrivalUs = std::int64_t{10} * 60 * 1'000'000;
+constexpr std::size_t kArrivalsMax = 32;
+constexpr std::size_t kStatusBytesMax = 1024;
+
+bool carries_presence(const Room& room) { return room.joined_count() <= Presence::kCrowdMax; }
+
+}  // namespace
+
+std::optional<PresenceState> parse_presence(std::string_view text) {
+  if (text == "online") return PresenceState::Online;
+  if (text == "unavailable") return PresenceState::Unavailable;
+  if (text == "offline") return PresenceState::Offline;
+  return std::nullopt;
+}
+
+std::string_view to_string(PresenceState state) {
+  switch (state) {
+    case PresenceState::Online: return "online";
+    case PresenceState::Unavailable: return "unavailable";
+    case PresenceState::Offline: break;
+  }
+  return "offline";
+}
+
+Presence::Presence(Loop& loop, Rooms& rooms, Users& users, journal::Journal& journal, Switch on)
+    : loop_(loop), rooms_(rooms), users_(users), journal_(journal), on_(on == Switch::On) {}
+
+Result<> Presence::start(store::Database& db) {
+  if (!on_) return {};
+  try {
+    auto c = db.connect(store::Access::ReadOnly);
+    // Nobody is there until they say so; what they said of themselves stays.
+    repo::each_presence(*c, [&](repo::StoredPresence p) {
+      auto& known = known_[std::move(p.user)];
+      known.status = std::move(p.status);
+      known.active_ms = p.active_ms;
+    });
+  } catch (const store::SqlError& e) {
+    return fail(haechi::Errc::Io, e.what());
+  }
+  rooms_.observe(*this);
+  loop_.timers().arm(sweep_timer_, loop_.now() + kSweepEvery, [this] { sweep(); });
+  return {};
+}
+
+Task<Result<>> Presence::set(std::string user, PresenceState state, std::optional<std::string> status) {
+  if (!on_) co_return Result<>{};
+  if (status && status->size() > kStatusBytesMax) co_return fail(Errc::InvalidParam, "The status message is too long");
+  // In memory, so that those who share a room can be found.
+  CO_TRY(const auto holder, co_await users_.get(user));
+  const WallMs now_ms = loop_.clock().wall_ms();
+  CO_TRY_DO(co_await journal_.submit([=](journal::Tx& tx) -> Result<> {
+    repo::put_presence(tx.sql(), {user, std::string(to_string(state)), status, now_ms});
+    return {};
+  }));
+  auto& known = known_[user];
+  known.state = state;
+  known.status = std::move(status);
+  known.active_ms = now_ms;
+  known.seen = loop_.now();
+  known.online = state == PresenceState::Online ? loop_.now() : Instant{};
+  if (!known.pending) pending_.push_back(user);
+  known.pending = true;
+  tell();
+  holder->ephemeral_stamp = known.stamp;
+  holder->wake();
+  co_return Result<>{};
+}
+
+json::object Presence::content_of(const Known& known) const {
+  json::object content{{"presence", to_string(known.state)}};
+  const WallMs ago = std::max<WallMs>(0, loop_.clock().wall_ms() - known.active_ms);
+  if (known.active_ms > 0) content["last_active_ago"] = ago;
+  if (known.status) content["status_msg"] = *known.status;
+  if (known.state != PresenceState::Offline) content["currently_active"] = known.state == PresenceState::Online && ago < kActiveMs;
+  return content;
+}
+
+std::string Presence::event_of(std::string_view user, const Known& known) const {
+  return to_text(json::object{{"type", "m.presence"}, {"sender", user}, {"content", content_of(known)}});
+}
+
+json::object Presence::of(std::string_view user) const {
+  const auto it = known_.find(user);
+  return content_of(it == known_.end() ? Known{} : it->second);
+}
+
+bool Presence::share_a_room(const UserState& user, std::string_view other) const {
+  return user.id == other || std::ranges::any_of(user.rooms, [&](const auto& r) {
+           const auto& ref = r.second;
+           return ref.membership == Membership::Join && ref.room && ref.room->membership(other) == Membership::Join;
+         });
+}
+
+std::vector<std::string> Presence::changed(const UserState& user, std::int64_t stamp) {
+  std::vector<std::string> out;
+  if (!on_) return out;
+  const bool first = stamp == 0;
+  std::set<std::string_view> shown;
+  const auto show = [&](const std::string& id, const Known& known) {
+    if (user.ignored.contains(id) || !shown.insert(id).second) return;
+    out.push_back(event_of(id, known));
+  };
+  if (by_stamp_.upper_bound(stamp) != by_stamp_.end()) {
+    const auto look = [&](const UserState& other) {
+      const auto it = known_.find(other.id);
+      if (it == known_.end() || it->second.stamp <= stamp) return;
+      if (first && it->second.state == PresenceState::Offline) return;
+      show(it->first, it->second);
+    };
+    look(user);
+    for (const auto& [num, ref] : user.rooms) {
+      if (ref.membership != Membership::Join || !ref.room || !carries_presence(*ref.room)) continue;
+      for (const auto* other : ref.room->online) look(*other);
+    }
+  }
+  if (const auto it = arrivals_.find(user.id); it != arrivals_.end() && !first) {
+    for (const auto& arrival : it->second) {
+      const auto room = arrival.stamp > stamp ? rooms_.find(arrival.room_num) : nullptr;
+      if (!room) continue;
+      for (const auto* other : room->online) {
+        const auto known = known_.find(other->id);
+        if (known != known_.end() && known->second.state != PresenceState::Offline) show(known->first, known->second);
+      }
+    }
+  }
+  return out;
+}
+
+void Presence::seen(const std::string& user, std::string_view set_presence) {
+  if (!on_ || set_presence == "offline") return;
+  auto it = known_.find(user);
+  if (it == known_.end()) it = known_.emplace(user, Known{}).first;
+  auto& known = it->second;
+  const auto now = loop_.now();
+  known.seen = now;
+  const auto wanted = set_presence == "unavailable" ? PresenceState::Unavailable : PresenceState::Online;
+  if (wanted == PresenceState::Online) {
+    known.online = now;
+    if (known.state != wanted) known.active_ms = loop_.clock().wall_ms();
+  } else if (known.state == PresenceState::Online && now - known.online < kOfflineAfter) {
+    return;   // another device is there
+  }
+  if (known.state == wanted) return;
+  known.state = wanted;
+  note_change(it->first, known);
+}
+
+void Presence::note_change(const std::string& user, Known& known) {
+  if (!known.pending) pending_.push_back(user);
+  known.pending = true;
+  if (tell_timer_.armed()) return;
+  const auto due = std::max(loop_.now(), told_ + kTellEvery);
+  loop_.timers().arm(tell_timer_, due, [this] { tell(); });
+}
+
+void Presence::stamp(const std::string& user, Known& known) {
+  if (known.stamp != 0) by_stamp_.erase(known.stamp);
+  known.stamp = users_.next_stamp();
+  by_stamp_.emplace(known.stamp, user);
+}
+
+void Presence::tell() {
+  if (tell_timer_.armed()) loop_.timers().disarm(tell_timer_);
+  told_ = loop_.now();
+  // Each room once, however many of its members changed.
+  std::unordered_map<std::int64_t, std::pair<Room*, std::string_view>> where;
+  for (const auto& id : pending_) {
+    auto& known = known_[id];
+    known.pending = false;
+    stamp(id, known);
+    const auto* user = users_.find(id);
+    if (!user) continue;
+    for (const auto& [num, ref] : user->rooms) {
+      if (ref.membership != Membership::Join || !ref.room || !carries_presence(*ref.room)) continue;
+      // The only one who changed need not be woken for it.
+      const auto [at, fresh] = where.try_emplace(num, ref.room.get(), id);
+      if (!fresh) at->second.second = {};
+    }
+  }
+  for (const auto& [num, change] : where) {
+    for (auto* other : change.first->online) {
+      if (other->id == change.second) continue;
+      other->ephemeral_stamp = users_.last_stamp();
+      other->wake();
+    }
+  }
+  pending_.clear();
+}
+
+void Presence::sweep() {
+  const auto now = loop_.now();
+  for (auto& [id, known] : known_) {
+    if (known.state == PresenceState::Offline) continue;
+    if (const auto* user = users_.find(id); user && user->parked() > 0) {
+      known.seen = now;   // a long poll is a sign of life as long as it lasts
+      if (known.state == PresenceState::Online) known.online = now;
+    } else if (now - known.seen >= kOfflineAfter) {
+      known.state = PresenceState::Offline;
+      note_change(id, known);
+    }
+  }
+  const auto oldest = loop_.clock().wall_ms() * 1000 - kArrivalUs;
+  for (auto it = arrivals_.begin(); it != arrivals_.end();) {
+    std::erase_if(it->second, [&](const Arrival& a) { return a.stamp < oldest; });
+    it = it->second.empty() ? arrivals_.erase(it) : std::next(it);
+  }
+  loop_.timers().arm(sweep_timer_, now + kSweepEvery, [this] { sweep(); });
+}
+
+void Presence::joined(Room& room, const std::string& user) {
+  // The room's members learn of the new one, and the new one of them.
+  if (auto* newcomer = users_.find(user)) {
+    auto& list = arrivals_[user];
+    if (list.size() >= kArrivalsMax) list.erase(list.begin());
+    list.push_back({users_.next_stamp(), room.num});
+    newcomer->ephemeral_stamp = list.back().stamp;
+  }
+  const auto it = known_.find(user);
+  if (it == known_.end() || it->second.state == PresenceState::Offline) return;
+  stamp(it->first, it->second);
+  for (auto* other : room.online) other->ephemeral_stamp = it->second.stamp;
+}
+
+void Presence::on_event(Room& room, const EventPtr& event) {
+  if (const auto it = known_.find(event->sender); it != known_.end()) it->second.active_ms = loop_.clock().wall_ms();
+  if (event->type != "m.room.member" || !event->state_key || event->membership() != "join") return;
+  if (event->prev_content.find("\"membership\":\"join\"") != std::string::npos) return;   // a new name only
+  if (carries_presence(room)) joined(room, *event->state_key);
+}
+
+}  // namespace haechi::messenger
