@@ -25,6 +25,7 @@ bool Connection::resume(std::string_view pos) {
     // The last answer was lost on its way.
     pending.clear();
     last.clear();
+    view = {};
     return true;
   }
   return false;

@@ -18,6 +18,7 @@ namespace haechi::messenger::sliding {
 /// One room as far as the client knows it.
 struct Sent {
   Position upto = 0;                        ///< its events up to here were considered
+  Membership membership = Membership::None; ///< of the user, as told
   std::size_t timeline_limit = 0;
   std::shared_ptr<const RequiredState> state;   ///< everything that was ever asked for: changes to it keep coming
   std::shared_ptr<const TextSet> members;   ///< given because of "$LAZY"; may be null
@@ -33,6 +34,7 @@ using SentRooms = std::unordered_map<std::int64_t, SentPtr>;
 struct View {
   std::size_t fingerprint = 0;
   Position upto = -1;                       ///< valid while nothing was touched after this
+  bool settled = false;                     ///< an answer has dealt with every room in it
   std::vector<std::pair<std::string, std::size_t>> counts;   ///< list name, rooms in it
   struct Seen {
     ConfigPtr config;

@@ -1,6 +1,7 @@
 #pragma once
 // One attempt to answer a sync: everything at one fixed position.
 
+#include "messenger/sync/parts.hpp"
 #include "messenger/sync/sync.hpp"
 
 namespace haechi::messenger {
@@ -25,10 +26,5 @@ struct Sync::Pass {
     return request.filter->state.lazy_load_members || request.filter->timeline.lazy_load_members;
   }
 };
-
-/// Appends `,` where something precedes within the same list or object.
-inline void comma(std::string& out) {
-  if (!out.empty() && out.back() != '{' && out.back() != '[') out += ',';
-}
 
 }  // namespace haechi::messenger

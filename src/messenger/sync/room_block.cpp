@@ -18,27 +18,6 @@ constexpr std::size_t kScanMax = 2000;
 
 bool is_member(const Event& e) { return e.type == "m.room.member" && e.is_state(); }
 
-/// At most five others, joined or invited before those who left, in the order they came.
-std::vector<std::string_view> heroes(const Room& room, std::string_view self) {
-  struct Candidate {
-    Position pos;
-    std::string_view user;
-  };
-  std::vector<Candidate> present, gone;
-  for (const auto& [user, e] : room.members()) {
-    if (user == self) continue;
-    const auto m = membership_of(e->membership());
-    if (m == Membership::Join || m == Membership::Invite) present.push_back({e->pos, user});
-    else gone.push_back({e->pos, user});
-  }
-  auto& from = present.empty() ? gone : present;
-  const std::size_t n = std::min<std::size_t>(5, from.size());
-  std::ranges::partial_sort(from, from.begin() + static_cast<std::ptrdiff_t>(n), {}, &Candidate::pos);
-  std::vector<std::string_view> out;
-  for (std::size_t i = 0; i < n; ++i) out.push_back(from[i].user);
-  return out;
-}
-
 void append_summary(std::string& out, const Room& room, std::string_view self) {
   out += "\"summary\":{";
   out += "\"m.heroes\":[";
@@ -173,35 +152,13 @@ bool Sync::ephemeral(Pass& pass, const Room& room, Position since, bool full, st
   if (!filter.matches_room(room.id)) return false;
   std::string events;
   if (room.last_receipt_pos > since && filter.EventFilter::matches("m.receipt", {})) {
-    // event id -> type -> user -> receipt
-    json::object content;
-    for (const auto& [user, receipts] : room.receipts) {
-      if (pass.user->ignored.contains(user)) continue;
-      for (const auto& [key, r] : receipts) {
-        const auto& [type, thread] = key;
-        if (r.pos <= since || r.pos > pass.now.pos) continue;
-        if (type == "m.read.private" && user != pass.user->id) continue;
-        auto& by_type = content[r.event_id];
-        if (!by_type.is_object()) by_type.emplace_object();
-        auto& by_user = by_type.get_object()[type];
-        if (!by_user.is_object()) by_user.emplace_object();
-        json::object one{{"ts", r.ts}};
-        if (!thread.empty()) one["thread_id"] = thread;
-        by_user.get_object()[user] = std::move(one);
-      }
-    }
-    if (!content.empty()) events += "{\"type\":\"m.receipt\",\"content\":" + to_text(content) + '}';
+    const auto content = receipt_content(room, *pass.user, since, pass.now.pos);
+    if (!content.empty()) events += "{\"type\":\"m.receipt\",\"content\":" + content + '}';
   }
   if ((room.typing.stamp > pass.since.stamp || (full && !room.typing.until.empty())) &&
       filter.EventFilter::matches("m.typing", {})) {
     if (!events.empty()) events += ',';
-    events += "{\"type\":\"m.typing\",\"content\":{\"user_ids\":[";
-    for (const auto& [user, until] : room.typing.until) {
-      if (pass.user->ignored.contains(user)) continue;
-      comma(events);
-      append_json_string(events, user);
-    }
-    events += "]}}";
+    events += "{\"type\":\"m.typing\",\"content\":" + typing_content(room, *pass.user) + '}';
   }
   if (events.empty()) return false;
   comma(out);
