@@ -79,8 +79,11 @@ std::shared_ptr<Event> event_from_row(std::string_view pdu, std::string_view eve
     e->txn_id = get_string(facts, "txn").value_or("");
     e->joined_members = static_cast<std::int32_t>(get_int(facts, "joined").value_or(0));
     e->sender_may_notify_room = get_flag(facts, "room_notif");
-    if (const auto* prev = get(facts, "prev_content")) e->prev_content = to_text(*prev);
-    e->prev_sender = get_string(facts, "prev_sender").value_or("");
+    // What a redaction takes away must not come back as the previous content.
+    if (const auto* prev = get(facts, "prev_content"); prev && redacted_by.empty()) {
+      e->prev_content = to_text(*prev);
+      e->prev_sender = get_string(facts, "prev_sender").value_or("");
+    }
     e->replaces_state = get_string(facts, "replaces").value_or("");
   }
   const auto* content = get(o, "content");

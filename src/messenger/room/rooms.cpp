@@ -32,7 +32,8 @@ std::uint64_t event_key(std::string_view event_id) {
   return v * 0xD6E8FEB86659FD93ull;
 }
 
-Rooms::Rooms(Loop& loop, store::Readers& readers) : loop_(loop), readers_(readers) {}
+Rooms::Rooms(store::Readers& readers, std::size_t index_segment)
+    : readers_(readers), by_event_id_(2, index_segment), by_room_(3, index_segment) {}
 
 Result<> Rooms::start(store::Database& db, journal::Journal& journal) {
   try {

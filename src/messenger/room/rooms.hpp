@@ -40,7 +40,8 @@ enum class Direction { Backward, Forward };
 /// Loop thread only. Lifecycle: construct, start() once the journal exists, use.
 class Rooms {
  public:
-  Rooms(Loop& loop, store::Readers& readers);
+  /// `index_segment`: events that a late index moves to its table at a time.
+  explicit Rooms(store::Readers& readers, std::size_t index_segment = 131'072);
 
   /// Reads what the late indexes have not got yet, hands them to the journal for
   /// upkeep and follows the feed.
@@ -78,6 +79,10 @@ class Rooms {
   /// Every setting of one piece of state, oldest first: for history visibility.
   Task<Result<std::vector<EventPtr>>> state_history(RoomPtr room, std::string type, std::string key);
 
+  /// For reads that go through many rooms at once (search): find_recent() on the loop,
+  /// then find_stored() on a reader thread.
+  const store::LateIndex& by_room() const { return by_room_; }
+
   std::size_t in_memory() const { return by_num_.size(); }
 
  private:
@@ -86,10 +91,9 @@ class Rooms {
   RoomPtr adopt(RoomPtr loaded);
   void evict_some();
 
-  Loop& loop_;
   store::Readers& readers_;
-  store::LateIndex by_event_id_{2};
-  store::LateIndex by_room_{3};
+  store::LateIndex by_event_id_;
+  store::LateIndex by_room_;
   TextMap<RoomPtr> by_id_;
   std::unordered_map<std::int64_t, RoomPtr> by_num_;
   std::vector<RoomObserver*> observers_;

@@ -160,7 +160,7 @@ void Writer::write(journal::Tx& tx, Prepared& p) {
       std::string text;
       if (append_canonical(text, redacted)) {
         repo::redact_event(c, target.pos, text, std::to_string(pos) + ' ' + e.event_id);
-        auto gone = event_from_row(text, target.event_id, {}, e.event_id);
+        auto gone = event_from_row(text, target.event_id, extra_of(target), e.event_id);
         gone->pos = target.pos;
         gone->room_num = target.room_num;
         append_client_event(gone->redaction_json, e, {});

@@ -5,6 +5,17 @@
 #include "base/text.hpp"
 
 namespace haechi::messenger {
+namespace {
+
+/// Leaves room to count on from what a client made up.
+constexpr std::int64_t kMax = std::int64_t{1} << 62;
+
+std::optional<std::int64_t> number(std::string_view text) {
+  const auto n = parse_int(text);
+  return n && *n >= 0 && *n < kMax ? n : std::nullopt;
+}
+
+}  // namespace
 
 std::string SyncToken::text() const { return fmt::format("s{}_{}_{}", pos, stamp, to_device); }
 
@@ -13,14 +24,14 @@ std::optional<SyncToken> SyncToken::parse(std::string_view text) {
   const auto parts = split(text.substr(1), '_');
   if (parts.size() != 1 && parts.size() != 3) return std::nullopt;
   SyncToken t;
-  const auto pos = parse_int(parts[0]);
-  if (!pos || *pos < 0) return std::nullopt;
+  const auto pos = number(parts[0]);
+  if (!pos) return std::nullopt;
   t.pos = *pos;
   t.to_device = *pos;
   if (parts.size() == 3) {
-    const auto stamp = parse_int(parts[1]);
-    const auto mail = parse_int(parts[2]);
-    if (!stamp || *stamp < 0 || !mail || *mail < 0) return std::nullopt;
+    const auto stamp = number(parts[1]);
+    const auto mail = number(parts[2]);
+    if (!stamp || !mail) return std::nullopt;
     t.stamp = *stamp;
     t.to_device = *mail;
   }
@@ -36,8 +47,7 @@ std::optional<journal::Position> parse_page_token(std::string_view text) {
     return t ? std::optional(t->pos + 1) : std::nullopt;
   }
   if (!text.starts_with('t')) return std::nullopt;
-  const auto pos = parse_int(text.substr(1));
-  return pos && *pos >= 0 ? pos : std::nullopt;
+  return number(text.substr(1));
 }
 
 }  // namespace haechi::messenger
