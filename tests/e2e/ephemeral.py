@@ -2,7 +2,7 @@
 
 import time
 
-from harness import SLOW, check, ephemeral, find, joined, ok, quote, refused, same, unique
+from harness import SLOW, check, ephemeral, find, in_parallel, joined, ok, quote, refused, same, unique
 
 SMOKE = ["test_a_public_receipt_is_seen", "test_typing"]
 
@@ -207,3 +207,93 @@ def test_ignored_users_are_not_heard(server):
     v.send(room, "heard again")
     u.sync_until(lambda s: find(joined(s, room).get("timeline", {}).get("events", []), sender=v.id))
     check(ok(u.call("GET", "joined_rooms")))
+
+
+def test_receipts_do_not_go_back(server):
+    u, v, room = pair(server)
+    a, b = u.send(room, "a"), u.send(room, "b")
+    v.receipt(room, b), v.receipt(room, a)
+    r = u.get("sync", timeout=0)
+    check(receipt_of(r, room, b, "m.read", v) and not receipt_of(r, room, a, "m.read", v))
+    v.receipt(room, b, "m.fully_read"), v.receipt(room, a, "m.fully_read")
+    same(v.get(f"user/{quote(v.id)}/rooms/{quote(room)}/account_data/m.fully_read"), {"event_id": b})
+
+
+def test_a_threaded_receipt_is_for_an_event_of_the_thread(server):
+    u, v, room = pair(server)
+    root, other = u.send(room, "root"), u.send(room, "other")
+    t = u.send(room, {"msgtype": "m.text", "body": "t", "m.relates_to": {"rel_type": "m.thread", "event_id": root}})
+    reaction = u.send(room, {"m.relates_to": {"rel_type": "m.annotation", "event_id": t, "key": "a"}}, kind="m.reaction")
+    for event, thread in ((other, root), (t, "main"), (t, other)):
+        refused(v.call("POST", f"rooms/{quote(room)}/receipt/m.read/{quote(event)}", {"thread_id": thread}), 400, "M_INVALID_PARAM")
+    for event, thread in ((root, root), (root, "main"), (t, root), (reaction, root)):
+        v.receipt(room, event, thread=thread)
+
+
+def test_who_leaves_types_no_more(server):
+    u, v, room = pair(server)
+    u.sync()
+    v.put(f"rooms/{quote(room)}/typing/{quote(v.id)}", {"typing": True, "timeout": 60000})
+    u.sync_until(lambda s: find(ephemeral(s, room, "m.typing"), content={"user_ids": [v.id]}))
+    v.leave(room)
+    u.sync_until(lambda s: find(ephemeral(s, room, "m.typing"), content={"user_ids": []}))
+
+
+def presences(sync):
+    return {e["sender"]: e["content"]["presence"] for e in sync.get("presence", {}).get("events", [])}
+
+
+def test_a_sync_makes_online_unless_it_says_otherwise(server):
+    u, v, room = pair(server)
+    u.sync()
+    v.sync(set_presence="offline")
+    same(u.get(f"presence/{quote(v.id)}/status")["presence"], "offline")
+    v.sync()
+    u.sync_until(lambda s: presences(s).get(v.id) == "online")
+    same(u.get(f"presence/{quote(v.id)}/status")["presence"], "online")
+
+
+def test_those_who_meet_in_a_room_learn_of_each_other(server):
+    u, v = server.users(2)
+    room = u.create_room(preset="public_chat")
+    u.sync(), v.sync()
+    check(v.id not in presences(u.sync()))
+    v.join(room)
+    v.sync_until(lambda s: presences(s).get(u.id) == "online")
+    u.sync_until(lambda s: presences(s).get(v.id) == "online")
+
+
+def test_the_presence_of_strangers_is_not_told(server):
+    u, v = server.users(2)
+    u.sync()
+    v.put(f"presence/{quote(v.id)}/status", {"presence": "online", "status_msg": "here"})
+    u.put(f"user/{quote(u.id)}/account_data/org.example.mark", {})
+    same(set(presences(u.sync())) - {u.id}, set())
+
+
+def test_the_last_status_is_seen_by_oneself(server):
+    u = server.register()
+    u.sync()
+    u.put(f"presence/{quote(u.id)}/status", {"presence": "online", "status_msg": "tea"})
+    e = find(u.sync()["presence"]["events"], sender=u.id)
+    same(e["content"]["status_msg"], "tea")
+
+
+def test_tags_set_at_once_are_all_kept(server):
+    u = server.register()
+    room = u.create_room()
+    base = f"user/{quote(u.id)}/rooms/{quote(room)}/tags"
+    in_parallel([lambda n=n: u.put(f"{base}/u.t{n}", {"order": n / 10}) for n in range(8)])
+    same(set(u.get(base)["tags"]), {f"u.t{n}" for n in range(8)})
+
+
+def test_deleted_account_data(server):
+    u = server.register()
+    path = f"/_matrix/client/unstable/org.matrix.msc3391/user/{quote(u.id)}/account_data/org.example.x"
+    refused(u.call("DELETE", path), 404, "M_NOT_FOUND")
+    u.put(f"user/{quote(u.id)}/account_data/org.example.x", {"a": 1})
+    u.sync()
+    u.delete(path)
+    refused(u.call("GET", f"user/{quote(u.id)}/account_data/org.example.x"), 404, "M_NOT_FOUND")
+    same(find(u.sync()["account_data"]["events"], type="org.example.x")["content"], {})
+    check(not find(u.get("sync", timeout=0)["account_data"]["events"], type="org.example.x"), "a first sync leaves it out")

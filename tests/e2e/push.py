@@ -2,7 +2,7 @@
 
 import json
 
-from harness import LocalSite, check, eventually, find, joined, ok, quote, refused, same, unique
+from harness import LocalSite, check, eventually, find, in_parallel, joined, ok, quote, refused, same, unique
 
 SMOKE = ["test_unread_counts", "test_a_pusher_is_called"]
 
@@ -313,3 +313,95 @@ def test_pusher_errors(server):
         refused(u.call("POST", "pushers/set", body), 400)
     refused(u.call("POST", "pushers/set", {"pushkey": "k"}), 400)
     check(ok(u.call("GET", "pushers"))["pushers"])
+
+
+def calls(gateway, **wanted):
+    """The notifications that a gateway was told of, as objects."""
+    told = [json.loads(b)["notification"] for _, _, b in gateway.requests]
+    return [n for n in told if all(n.get(k) == v for k, v in wanted.items())]
+
+
+def quiet_gateway():
+    return LocalSite(lambda *_: (200, {"Content-Type": "application/json"}, b"{}"))
+
+
+def test_rules_of_two_devices_do_not_undo_each_other(server):
+    u = server.register()
+    in_parallel([lambda n=n: u.put(f"pushrules/global/override/r{n}", {"conditions": [], "actions": []}) for n in range(8)])
+    own = {r["rule_id"] for r in u.get("pushrules/")["global"]["override"] if not r["default"]}
+    same(own, {f"r{n}" for n in range(8)})
+
+
+def test_a_first_sync_has_the_rules(server):
+    u = server.register()
+    e = find(u.get("sync", timeout=0)["account_data"]["events"], type="m.push_rules")
+    same(e["content"], u.get("pushrules/"))
+    same(u.get(f"user/{quote(u.id)}/account_data/m.push_rules"), e["content"])
+
+
+def test_an_invitation_is_pushed(server):
+    u, v = server.users(2)
+    room = u.create_room(name="Kitchen")
+    with quiet_gateway() as gateway:
+        pusher(v, f"{gateway.base}/_matrix/push/v1/notify")
+        u.invite(room, v)
+        n = eventually(lambda: calls(gateway, type="m.room.member"), "a call for the invitation")[0]
+        same((n["room_id"], n["user_is_target"], n["room_name"], n["content"]["membership"]), (room, True, "Kitchen", "invite"))
+
+
+def test_the_badge_follows_reading_and_ones_own_messages_are_not_pushed(server):
+    u, v, room = pair(server)
+    with quiet_gateway() as gateway:
+        pusher(v, f"{gateway.base}/_matrix/push/v1/notify")
+        first = u.send(room, "one")
+        eventually(lambda: calls(gateway, event_id=first), "the first call")
+        last = u.send(room, "two")
+        n = eventually(lambda: calls(gateway, event_id=last), "the second call")[0]
+        unread = n["counts"]["unread"]
+        check(unread >= 2)
+        v.receipt(room, last)
+        badge = eventually(lambda: [n for n in calls(gateway) if "event_id" not in n], "a call for the badge alone")[0]
+        same(badge["counts"]["unread"], 0)
+        own = v.send(room, "mine")
+        after = u.send(room, "three")
+        eventually(lambda: calls(gateway, event_id=after), "the third call")
+        check(not calls(gateway, event_id=own))
+
+
+def test_what_the_rules_silence_is_not_pushed(server):
+    u, v, room = pair(server)
+    with quiet_gateway() as gateway:
+        pusher(v, f"{gateway.base}/_matrix/push/v1/notify")
+        notice = u.send(room, {"msgtype": "m.notice", "body": "n"})
+        v.put(f"pushrules/global/room/{quote(room)}", {"actions": []})
+        silenced = u.send(room, "quiet")
+        v.delete(f"pushrules/global/room/{quote(room)}")
+        e = u.send(room, "loud")
+        eventually(lambda: calls(gateway, event_id=e), "a call")
+        check(not calls(gateway, event_id=notice) and not calls(gateway, event_id=silenced))
+        v.leave(room)
+        gone = u.send(room, "gone")
+        v.join(room)
+        back = u.send(room, "back")
+        eventually(lambda: calls(gateway, event_id=back), "a call after coming back")
+        check(not calls(gateway, event_id=gone))
+
+
+def test_a_pusher_goes_with_its_device(server):
+    u = server.register()
+    phone = u.login()
+    url = "https://push.example/_matrix/push/v1/notify"
+    pusher(u, url, "laptop"), pusher(phone, url, "phone")
+    same({p["pushkey"] for p in u.get("pushers")["pushers"]}, {"laptop", "phone"})
+    phone.post("logout")
+    same([p["pushkey"] for p in u.get("pushers")["pushers"]], ["laptop"])
+
+
+def test_a_push_key_changes_hands_unless_appended(server):
+    u, v = server.users(2)
+    url, key = "https://push.example/_matrix/push/v1/notify", unique("key")
+    body = pusher(u, url, key)
+    v.post("pushers/set", {**body, "append": True})
+    same([len(x.get("pushers")["pushers"]) for x in (u, v)], [1, 1])
+    v.post("pushers/set", {**body, "append": False})
+    same([len(x.get("pushers")["pushers"]) for x in (u, v)], [0, 1])
