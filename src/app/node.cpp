@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "app/node_file.hpp"
+#include "app/parts.hpp"
 #include "app/server_name.hpp"
 #include "base/log.hpp"
 #include "base/metrics.hpp"
@@ -12,7 +13,6 @@
 #include "blob/media.hpp"
 #include "identity/identity.hpp"
 #include "journal/journal.hpp"
-#include "messenger/migrations.hpp"
 #include "messenger/module.hpp"
 #include "net/client.hpp"
 #include "net/operations.hpp"
@@ -24,21 +24,6 @@ namespace {
 
 constexpr auto kDrain = std::chrono::seconds(10);
 constexpr auto kHousekeepEvery = std::chrono::minutes(1);
-
-identity::Rate rate(const Config& config, const RateConfig& r) {
-  return config.rate_limits.enabled ? identity::Rate{r.per_second, r.burst} : identity::Rate{0, 1};
-}
-
-identity::Options identity_options(const Config& config) {
-  identity::Options o;
-  o.accounts.server_name = config.server_name;
-  o.accounts.login_rate = rate(config, config.rate_limits.logins);
-  o.passwords.memory_mib = static_cast<std::size_t>(config.password.memory_mib);
-  o.passwords.passes = static_cast<unsigned>(config.password.passes);
-  o.passwords.threads = static_cast<std::size_t>(config.password.threads);
-  o.passwords.length_min = static_cast<std::size_t>(config.password.length_min);
-  return o;
-}
 
 messenger::RegistrationMode registration_mode(Registration r) {
   using M = messenger::RegistrationMode;
@@ -57,11 +42,11 @@ messenger::Options messenger_options(const Config& config, std::string admin_tok
   o.server_name = config.server_name;
   o.default_room_version = config.default_room_version;
   o.presence = config.presence;
-  o.limits = {.message = rate(config, r.messages),
-              .join = rate(config, r.joins),
-              .invite = rate(config, r.invites),
-              .registration = rate(config, r.registrations),
-              .media = rate(config, r.messages)};
+  o.limits = {.message = rate_of(config, r.messages),
+              .join = rate_of(config, r.joins),
+              .invite = rate_of(config, r.invites),
+              .registration = rate_of(config, r.registrations),
+              .media = rate_of(config, r.messages)};
   o.accounts = {.registration = registration_mode(config.registration.mode),
                 .shared_secret = config.registration.shared_secret,
                 .node_admin_token = std::move(admin_token),
@@ -94,15 +79,6 @@ net::ServerOptions server_options(const Config& config) {
   o.connections_per_address_max = static_cast<std::size_t>(config.limits.connections_per_address);
   o.access_log = config.log.access;
   return o;
-}
-
-std::vector<store::Migration> all_migrations() {
-  std::vector<store::Migration> all;
-  for (const auto steps : {node_migrations(), journal::Journal::migrations(), identity::Identity::migrations(), blob::Media::migrations(),
-                           messenger::migrations()}) {
-    all.insert(all.end(), steps.begin(), steps.end());
-  }
-  return all;
 }
 
 }  // namespace

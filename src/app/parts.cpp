@@ -1,0 +1,34 @@
+#include "app/parts.hpp"
+
+#include "app/server_name.hpp"
+#include "blob/media.hpp"
+#include "journal/journal.hpp"
+#include "messenger/migrations.hpp"
+
+namespace haechi::app {
+
+std::vector<store::Migration> all_migrations() {
+  std::vector<store::Migration> all;
+  for (const auto steps : {node_migrations(), journal::Journal::migrations(), identity::Identity::migrations(),
+                           blob::Media::migrations(), messenger::migrations()}) {
+    all.insert(all.end(), steps.begin(), steps.end());
+  }
+  return all;
+}
+
+identity::Rate rate_of(const Config& config, const RateConfig& rate) {
+  return config.rate_limits.enabled ? identity::Rate{rate.per_second, rate.burst} : identity::Rate{0, 1};
+}
+
+identity::Options identity_options(const Config& config) {
+  identity::Options o;
+  o.accounts.server_name = config.server_name;
+  o.accounts.login_rate = rate_of(config, config.rate_limits.logins);
+  o.passwords.memory_mib = static_cast<std::size_t>(config.password.memory_mib);
+  o.passwords.passes = static_cast<unsigned>(config.password.passes);
+  o.passwords.threads = static_cast<std::size_t>(config.password.threads);
+  o.passwords.length_min = static_cast<std::size_t>(config.password.length_min);
+  return o;
+}
+
+}  // namespace haechi::app

@@ -1,0 +1,19 @@
+#pragma once
+// What a running node and a command on a resting data folder have in common.
+
+#include <vector>
+
+#include "app/config.hpp"
+#include "identity/identity.hpp"
+#include "store/store.hpp"
+
+namespace haechi::app {
+
+/// Every module's schema, in the order of need.
+std::vector<store::Migration> all_migrations();
+
+identity::Options identity_options(const Config& config);
+/// No limit when the operator switched limits off.
+identity::Rate rate_of(const Config& config, const RateConfig& rate);
+
+}  // namespace haechi::app
