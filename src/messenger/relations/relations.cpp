@@ -31,9 +31,7 @@ bool is_valid_edit(const Event& original, const Event& edit) {
 }
 
 Relations::Relations(store::Readers& readers, Rooms& rooms, Users& users, Visibility& visibility, const Clock& clock)
-    : readers_(readers), rooms_(rooms), users_(users), visibility_(visibility), clock_(clock) {
-  rooms_.observe(*this);
-}
+    : readers_(readers), rooms_(rooms), users_(users), visibility_(visibility), clock_(clock) {}
 
 Relations::RoomFamilies& Relations::of(std::int64_t room) {
   if (const auto it = by_room_.find(room); it != by_room_.end()) {

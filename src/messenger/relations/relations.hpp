@@ -33,7 +33,7 @@ struct Family {
 };
 using FamilyPtr = std::shared_ptr<Family>;
 
-/// Loop thread only. Observes the rooms from construction on. Families of busy
+/// Loop thread only. Must observe the rooms before events come. Families of busy
 /// events are kept and follow the events that land, so that a thread with a
 /// hundred readers is read from SQL once.
 class Relations final : public BundleReader, public RelationGuard, public RoomObserver {
