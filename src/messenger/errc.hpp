@@ -38,6 +38,7 @@ enum class Errc {
   ProfileTooLarge,
   Unknown,
   Unsupported,
+  Upstream,           ///< somebody else's server did not answer as it should
 };
 
 const std::error_category& messenger_category() noexcept;

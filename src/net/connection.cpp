@@ -4,8 +4,8 @@
 
 namespace haechi::net {
 namespace {
-constexpr std::uint64_t kDroppedBytesMax = 4 * 1024 * 1024;
-constexpr auto kLingerTime = std::chrono::seconds(2);
+constexpr std::uint64_t kDroppedBytesMax = 64 * 1024 * 1024;
+constexpr auto kLingerTime = std::chrono::seconds(5);
 }  // namespace
 
 Connection::Connection(std::shared_ptr<ServerCore> core, asio::ip::tcp::socket socket, std::string peer)

@@ -156,7 +156,9 @@ def test_power_decides_who_is_kicked(server):
     ok(act(mod, room, "kick", v))
     refused(mod.call("PUT", f"rooms/{quote(room)}/state/m.room.power_levels/", {**levels, "users": {u.id: 100, mod.id: 100}}), 403, "M_FORBIDDEN")
     refused(mod.call("PUT", f"rooms/{quote(room)}/state/m.room.power_levels/", {**levels, "users": {mod.id: 50}}), 403, "M_FORBIDDEN")
-    mod.state(room, "m.room.power_levels", {**levels, "users": {u.id: 100}})  # lowering oneself is allowed
+    open_levels = {**levels, "events": {**levels["events"], "m.room.power_levels": 50}}
+    u.state(room, "m.room.power_levels", {**open_levels, "users": {u.id: 100, mod.id: 50}})
+    mod.state(room, "m.room.power_levels", {**open_levels, "users": {u.id: 100}})  # lowering oneself is allowed
 
 
 def test_power_levels_must_be_integers(server):

@@ -235,7 +235,7 @@ def test_a_wrong_configuration_is_named(server):
     import tempfile
     from harness import BINARY, free_port
     with tempfile.TemporaryDirectory() as d:
-        for text, word in (("nonsense_key = 1\n", "nonsense_key"), ("[registration\n", "line"), ("[media]\nupload_bytes_max = 'x'\n", "upload_bytes_max")):
+        for text, word in (("nonsense_key = 1\n", "nonsense_key"), ("[registration\n", "c.toml:1"), ("[media]\nupload_bytes_max = 'x'\n", "upload_bytes_max")):
             path = f"{d}/c.toml"
             open(path, "w").write(text)
             r = subprocess.run([BINARY, "serve", "--data", f"{d}/data", "--listen", f"127.0.0.1:{free_port()}", "--server-name", "localhost",

@@ -49,6 +49,7 @@ Shown of(Errc e) {
     case Errc::ProfileTooLarge: return {400, "M_PROFILE_TOO_LARGE"};
     case Errc::Unknown: return {400, "M_UNKNOWN"};
     case Errc::Unsupported: return {400, "M_UNRECOGNIZED"};
+    case Errc::Upstream: return {502, "M_UNKNOWN"};
   }
   return {500, "M_UNKNOWN"};
 }

@@ -69,7 +69,7 @@ Task<Result<std::string>> Previews::of(std::string user, std::string url) {
       if (const auto still = fetching_.find(url); still != fetching_.end()) std::erase(still->second, &turn);
     }
     if (const auto done = by_url_.find(url); done != by_url_.end()) co_return done->second->body;
-    co_return fail(Errc::Unknown, "The page could not be fetched");
+    co_return fail(Errc::Upstream, "The page could not be fetched");
   }
   fetching_.emplace(url, std::vector<Waiter*>{});
   auto body = co_await fetch(std::move(user), url);
@@ -91,7 +91,7 @@ Task<Result<>> Previews::attach_image(std::string user, std::string url, json::o
   auto want = request(std::move(url));
   want.response_bytes_max = kImageBytesMax;
   CO_TRY(auto image, co_await client_.send(std::move(want)));
-  if (image.status != 200 || !is_image(image.content_type)) co_return fail(Errc::Unknown, "not an image");
+  if (image.status != 200 || !is_image(image.content_type)) co_return fail(Errc::Upstream, "not an image");
   const auto bytes = image.body.size();
   const auto type = image.content_type;
   CO_TRY(const auto uri, co_await keep_image(std::move(user), std::move(image)));
@@ -107,10 +107,10 @@ Task<Result<std::string>> Previews::fetch(std::string user, std::string url) {
   auto got = co_await client_.send(std::move(want));
   if (!got) {
     if (got.error().is(haechi::Errc::Invalid)) co_return fail(Errc::Forbidden, got.error().message);
-    co_return fail(Errc::Unknown, "The page could not be fetched: " + got.error().message);
+    co_return fail(Errc::Upstream, "The page could not be fetched: " + got.error().message);
   }
   if (got->status < 200 || got->status > 299) {
-    co_return fail(Errc::Unknown, "The page answers " + std::to_string(got->status));
+    co_return fail(Errc::Upstream, "The page answers " + std::to_string(got->status));
   }
   if (is_image(got->content_type)) {
     json::object page{{"og:image:type", got->content_type}, {"matrix:image:size", got->body.size()}};

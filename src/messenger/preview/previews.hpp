@@ -20,7 +20,7 @@ class Previews {
   Previews(Loop& loop, net::Client& client, blob::Media& media, Options::Preview options);
 
   /// The OpenGraph object as JSON text. Errc::Forbidden for hosts that the operator
-  /// denies, Errc::InvalidParam for anything but http(s), Errc::Unknown when it cannot be fetched.
+  /// denies, Errc::InvalidParam for anything but http(s), Errc::Upstream when it cannot be fetched.
   Task<Result<std::string>> of(std::string user, std::string url);
 
  private:

@@ -4,6 +4,7 @@
 
 #include "base/text.hpp"
 #include "messenger/errc.hpp"
+#include "messenger/event/ids.hpp"
 
 namespace haechi::messenger {
 namespace {
@@ -28,6 +29,16 @@ Result<std::vector<std::string>> strings_or_none(const json::object& o, std::str
   return list ? *std::move(list) : std::vector<std::string>{};
 }
 
+/// Lists of ids are checked: a filter that can never match is a client's mistake.
+Result<> check_each(const std::vector<std::string>& list, std::string_view key, bool (*valid)(std::string_view)) {
+  for (const auto& item : list) {
+    if (!valid(item)) return fail(Errc::InvalidParam, std::string(key) + " names \"" + item + "\", which is no such id");
+  }
+  return {};
+}
+bool is_user(std::string_view text) { return parse_user_id(text).has_value(); }
+bool is_room(std::string_view text) { return parse_room_id(text).has_value(); }
+
 Result<bool> flag(const json::object& o, std::string_view key) {
   const auto* v = get(o, key);
   if (!v || v->is_null()) return false;
@@ -40,6 +51,8 @@ Result<> read_event_filter(const json::object& o, EventFilter& f) {
   TRY(f.not_types, strings_or_none(o, "not_types"));
   TRY(f.senders, strings(o, "senders"));
   TRY(f.not_senders, strings_or_none(o, "not_senders"));
+  if (f.senders) TRY_DO(check_each(*f.senders, "senders", is_user));
+  TRY_DO(check_each(f.not_senders, "not_senders", is_user));
   if (const auto* v = get(o, "limit"); v && !v->is_null()) {
     if (!v->is_int64()) return fail(Errc::BadJson, "limit must be an integer");
     if (v->get_int64() < 0) return fail(Errc::InvalidParam, "limit must not be negative");
@@ -103,6 +116,8 @@ Result<RoomEventFilter> parse_room_event_filter(const json::object& o) {
   }
   TRY(f.rooms, strings(o, "rooms"));
   TRY(f.not_rooms, strings_or_none(o, "not_rooms"));
+  if (f.rooms) TRY_DO(check_each(*f.rooms, "rooms", is_room));
+  TRY_DO(check_each(f.not_rooms, "not_rooms", is_room));
   TRY(f.lazy_load_members, flag(o, "lazy_load_members"));
   TRY(f.include_redundant_members, flag(o, "include_redundant_members"));
   TRY(f.unread_thread_notifications, flag(o, "unread_thread_notifications"));
@@ -132,6 +147,8 @@ Result<Filter> Filter::parse(const json::object& definition) {
   const auto& r = room->get_object();
   TRY(f.rooms, strings(r, "rooms"));
   TRY(f.not_rooms, strings_or_none(r, "not_rooms"));
+  if (f.rooms) TRY_DO(check_each(*f.rooms, "rooms", is_room));
+  TRY_DO(check_each(f.not_rooms, "not_rooms", is_room));
   TRY(f.include_leave, flag(r, "include_leave"));
   TRY(f.timeline, room_filter(r, "timeline"));
   TRY(f.state, room_filter(r, "state"));

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "base/text.hpp"
+#include "messenger/sync/event_fields.hpp"
 #include "messenger/sync/pass.hpp"
 
 namespace haechi::messenger {
@@ -31,6 +32,14 @@ void append_summary(std::string& out, const Room& room, std::string_view self) {
 
 void append_counts(std::string& out, const Counts& c) {
   fmt::format_to(std::back_inserter(out), "{{\"highlight_count\":{},\"notification_count\":{}}}", c.highlight, c.notify);
+}
+
+/// As the filter wants to see it.
+void append_shown(std::string& out, const Event& e, const ClientView& view, const Filter& filter) {
+  if (filter.event_fields.empty()) return append_client_event(out, e, view);
+  std::string whole;
+  append_client_event(whole, e, view);
+  out += only_fields(whole, filter.event_fields);
 }
 
 }  // namespace
@@ -127,7 +136,7 @@ Task<Result<bool>> Sync::timeline_and_state(Pass& pass, RoomPtr room, Position s
     const auto b = bundles.find(e->event_id);
     view.bundle = b == bundles.end() ? std::string_view{} : std::string_view(b->second);
     view.membership = e->pos >= joined_at ? std::string_view("join") : std::string_view{};
-    append_client_event(out, *e, view);
+    append_shown(out, *e, view, filter);
   }
   fmt::format_to(std::back_inserter(out), "],\"limited\":{},\"prev_batch\":\"{}\"}}", limited, page_token(start));
 
@@ -141,7 +150,7 @@ Task<Result<bool>> Sync::timeline_and_state(Pass& pass, RoomPtr room, Position s
   view.membership = {};
   for (const auto& e : state) {
     comma(out);
-    append_client_event(out, *e, view);
+    append_shown(out, *e, view, filter);
   }
   out += "]}";
   co_return !events.empty() || !state.empty() || limited;

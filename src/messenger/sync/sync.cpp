@@ -114,6 +114,9 @@ Task<Result<bool>> Sync::build(Pass& pass) {
     }
   }
   CO_TRY(const auto counts, co_await sources_.key_counts.key_counts(pass.user, device_id));
+  // A device that runs out of keys must hear of it at once.
+  const auto& keys_moved = pass.user->one_time_key_pos;
+  if (const auto it = keys_moved.find(device_id); it != keys_moved.end() && it->second > pass.since.pos) pass.anything = true;
   comma(out);
   out += "\"device_one_time_keys_count\":" + counts.one_time + ",\"device_unused_fallback_key_types\":" + counts.unused_fallback;
 
