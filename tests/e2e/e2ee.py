@@ -2,6 +2,7 @@
 
 import json
 
+from ed25519 import Key
 from harness import Later, check, find, in_parallel, joined, ok, quote, refused, same, unique
 
 SMOKE = ["test_to_device_is_delivered_until_acknowledged", "test_a_one_time_key_is_claimed_once", "test_backup"]
@@ -250,16 +251,23 @@ def test_strangers_devices_are_not_told(server):
     check(v.id not in changed(u.sync()))
 
 
-def key(user, usage, public, **more):
-    return {"user_id": user.id, "usage": [usage], "keys": {f"ed25519:{public}": public}, **more}
+class Keys:
+    """The three cross-signing keys of a user, and what is uploaded of them. Servers verify these signatures."""
+
+    def __init__(self, user, tag=""):
+        self.user, self.master, self.own, self.others = user, *(Key(f"{usage}{tag}{user.id}") for usage in "MSU")
+
+    def public(self, usage, key):
+        return {"user_id": self.user.id, "usage": [usage], "keys": {key.id: key.public}}
+
+    def upload(self):
+        signed = [self.master.sign(self.public(usage, key), self.user.id)
+                  for usage, key in (("self_signing", self.own), ("user_signing", self.others))]
+        return {"master_key": self.public("master", self.master), "self_signing_key": signed[0], "user_signing_key": signed[1]}
 
 
 def cross_sign(user, tag=""):
-    keys = {"master_key": key(user, "master", f"M{tag}{user.local}"), "self_signing_key": key(user, "self_signing", f"S{tag}{user.local}"),
-            "user_signing_key": key(user, "user_signing", f"U{tag}{user.local}")}
-    for k in ("self_signing_key", "user_signing_key"):
-        keys[k]["signatures"] = {user.id: {f"ed25519:M{tag}{user.local}": "sig"}}
-    return keys
+    return Keys(user, tag).upload()
 
 
 def upload_with_auth(user, keys):
@@ -313,40 +321,62 @@ def test_signatures(server):
     u, v = server.users(2)
     room = u.create_room(preset="public_chat", initial_state=ENCRYPTED)
     v.join(room)
-    u.post("keys/upload", {"device_keys": device_keys(u)})
-    keys = cross_sign(u)
-    ok(upload_with_auth(u, keys))
+    device = Key(u.device)
+    uploaded = device_keys(u)
+    uploaded["keys"][f"ed25519:{u.device}"] = device.public
+    u.post("keys/upload", {"device_keys": uploaded})
+    keys = Keys(u)
+    ok(upload_with_auth(u, keys.upload()))
     v.sync()
-    signed = {**device_keys(u), "signatures": {u.id: {f"ed25519:S{u.local}": "by-self-signing"}}}
+    signed = keys.own.sign({**uploaded, "signatures": {}}, u.id)
     same(u.post("keys/signatures/upload", {u.id: {u.device: signed}}).get("failures", {}), {})
     got = v.post("keys/query", {"device_keys": {u.id: []}})["device_keys"][u.id][u.device]["signatures"][u.id]
-    same(got[f"ed25519:S{u.local}"], "by-self-signing")
+    same(got[keys.own.id], signed["signatures"][u.id][keys.own.id])
     same(got[f"ed25519:{u.device}"], "sig", "the earlier one stays")
     check(u.id in changed(v.sync()))
-    master = f"M{u.local}"
-    u.post("keys/signatures/upload", {u.id: {master: {**keys["master_key"], "signatures": {u.id: {f"ed25519:{u.device}": "by-device"}}}}})
+    master = device.sign(keys.public("master", keys.master), u.id, f"ed25519:{u.device}")
+    same(u.post("keys/signatures/upload", {u.id: {keys.master.public: master}}).get("failures", {}), {})
     got = v.post("keys/query", {"device_keys": {u.id: []}})["master_keys"][u.id]["signatures"][u.id]
-    same(got[f"ed25519:{u.device}"], "by-device")
+    same(got[f"ed25519:{u.device}"], master["signatures"][u.id][f"ed25519:{u.device}"])
 
 
 def test_signatures_over_others_are_for_the_signer(server):
     u, v = server.users(2)
     room = u.create_room(preset="public_chat", initial_state=ENCRYPTED)
     v.join(room)
-    for x in (u, v):
-        ok(upload_with_auth(x, cross_sign(x)))
-    master = {**cross_sign(v)["master_key"], "signatures": {u.id: {f"ed25519:U{u.local}": "trust"}}}
-    same(u.post("keys/signatures/upload", {v.id: {f"M{v.local}": master}}).get("failures", {}), {})
+    mine, theirs = Keys(u), Keys(v)
+    ok(upload_with_auth(u, mine.upload()))
+    ok(upload_with_auth(v, theirs.upload()))
+    u.sync(), v.sync()
+    master = mine.others.sign(theirs.public("master", theirs.master), u.id)
+    same(u.post("keys/signatures/upload", {v.id: {theirs.master.public: master}}).get("failures", {}), {})
     got = u.post("keys/query", {"device_keys": {v.id: []}})["master_keys"][v.id]
-    same(got["signatures"][u.id], {f"ed25519:U{u.local}": "trust"})
+    same(got["signatures"][u.id], master["signatures"][u.id])
     got = v.post("keys/query", {"device_keys": {v.id: []}})["master_keys"][v.id]
     check(u.id not in got.get("signatures", {}), "not shown to others")
+    check(v.id in changed(u.sync()), "the signer's other devices are told")
+    check(v.id not in changed(v.sync()), "nobody else is")
 
 
 def test_signature_failures_are_told(server):
     u = server.register()
     r = u.post("keys/signatures/upload", {u.id: {"NOSUCH": {**device_keys(u), "device_id": "NOSUCH"}}})
-    check(r["failures"][u.id]["NOSUCH"]["errcode"])
+    same(r["failures"][u.id]["NOSUCH"]["errcode"], "M_NOT_FOUND")
+
+
+def test_signatures_that_do_not_verify_are_refused(server):
+    u = server.register()
+    u.post("keys/upload", {"device_keys": device_keys(u)})
+    keys, stranger = Keys(u), Keys(u, "other")
+    forged = {**keys.upload(), "self_signing_key": stranger.upload()["self_signing_key"]}
+    refused(upload_with_auth(u, forged), 400, "M_INVALID_SIGNATURE")
+    without = keys.upload()
+    del without["master_key"]
+    refused(upload_with_auth(u, without), 400, "M_MISSING_PARAM")
+    ok(upload_with_auth(u, keys.upload()))
+    signed = stranger.own.sign({**device_keys(u), "signatures": {}}, u.id)
+    r = u.post("keys/signatures/upload", {u.id: {u.device: signed}})
+    same(r["failures"][u.id][u.device]["errcode"], "M_INVALID_SIGNATURE")
 
 
 AUTH_DATA = {"public_key": "abc", "signatures": {}}

@@ -56,6 +56,7 @@ class UserState {
   std::int64_t ephemeral_stamp = 0;              ///< newest typing or presence change, microseconds
   TextMap<TextMap<std::int64_t>> one_time_key_counts;  ///< device -> algorithm -> left; filled on demand
   TextMap<std::vector<std::string>> unused_fallback;   ///< device -> algorithms; filled on demand
+  TextMap<Position> one_time_key_pos;            ///< device -> newest change of these that this node saw
 
   Instant last_used{};
 

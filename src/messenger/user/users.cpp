@@ -11,6 +11,7 @@ namespace {
 
 constexpr auto kSweepEvery = std::chrono::minutes(1);
 constexpr auto kIdleAfter = std::chrono::minutes(10);
+constexpr int kLoadTriesMax = 10;
 
 TextSet ignored_of(std::string_view content) {
   TextSet out;
@@ -53,23 +54,49 @@ UserState* Users::find(std::string_view user_id) const {
   return it == users_.end() ? nullptr : it->second.get();
 }
 
+/// While it lives, what comes for a user who is not in memory yet is counted.
+class Users::Reading {
+ public:
+  Reading(Users& users, const std::string& id) : users_(users), id_(id) { ++users_.reading_[id_].readers; }
+  ~Reading() {
+    if (const auto it = users_.reading_.find(id_); --it->second.readers == 0) users_.reading_.erase(it);
+  }
+  Reading(const Reading&) = delete;
+  Reading& operator=(const Reading&) = delete;
+  std::uint64_t moves() const { return users_.reading_.find(id_)->second.moves; }
+
+ private:
+  Users& users_;
+  const std::string& id_;
+};
+
+void Users::moved_while_read(std::string_view user_id) {
+  if (const auto it = reading_.find(user_id); it != reading_.end()) ++it->second.moves;
+}
+
 Task<Result<UserPtr>> Users::get(std::string user_id) {
   if (const auto it = users_.find(user_id); it != users_.end()) {
     it->second->last_used = loop_.now();
     co_return it->second;
   }
-  auto loaded = co_await readers_.read(
-      [&](store::Connection& c) -> Result<repo::LoadedUser> { return repo::load_user(c, user_id); });
-  if (!loaded) co_return std::unexpected(std::move(loaded.error()));
-
-  // Rooms first: once the user is in memory they must be in every joined room's `online`.
-  std::vector<std::int64_t> joined;
-  for (const auto& [num, ref] : loaded->rooms) {
-    if (ref.membership == Membership::Join) joined.push_back(num);
+  // What comes for them while SQL is read would be in neither: then it is read again.
+  const Reading reading(*this, user_id);
+  Result<repo::LoadedUser> loaded;
+  std::vector<RoomPtr> held;
+  for (int tries = 0; tries < kLoadTriesMax; ++tries) {
+    const auto moves = reading.moves();
+    loaded = co_await readers_.read(
+        [&](store::Connection& c) -> Result<repo::LoadedUser> { return repo::load_user(c, user_id); });
+    if (!loaded) co_return std::unexpected(std::move(loaded.error()));
+    // Rooms first: once the user is in memory they must be in every joined room's `online`.
+    std::vector<std::int64_t> joined;
+    for (const auto& [num, ref] : loaded->rooms) {
+      if (ref.membership == Membership::Join) joined.push_back(num);
+    }
+    CO_TRY(held, co_await rooms_.get_all(std::move(joined)));
+    if (const auto it = users_.find(user_id); it != users_.end()) co_return it->second;  // another request was quicker
+    if (reading.moves() == moves) break;
   }
-  CO_TRY(auto held, co_await rooms_.get_all(std::move(joined)));
-
-  if (const auto it = users_.find(user_id); it != users_.end()) co_return it->second;  // another request was quicker
   auto user = std::make_shared<UserState>(loop_, user_id);
   user->last_used = loop_.now();
   for (auto& [num, ref] : loaded->rooms) user->rooms.emplace(num, std::move(ref));
@@ -124,6 +151,7 @@ std::int64_t Users::next_stamp() {
 }
 
 void Users::on_member(Room& room, const Event& event) {
+  moved_while_read(*event.state_key);
   auto* u = find(*event.state_key);
   if (!u) return;
   auto& ref = u->rooms[room.num];
@@ -160,6 +188,7 @@ void Users::on_loaded(Room& room) {
 void Users::follow(std::span<const journal::Entry> entries) {
   for (const auto& e : entries) {
     if (e.kind == kind::kEvent || e.kind < 300 || e.kind > 499) continue;
+    moved_while_read(e.subject);
     auto* u = find(e.subject);
     switch (e.kind) {
       case kind::kAccountData:
@@ -189,6 +218,7 @@ void Users::follow(std::span<const journal::Entry> entries) {
         if (!u) break;
         u->one_time_key_counts.clear();
         u->unused_fallback.clear();
+        u->one_time_key_pos[std::string(get_string(must_parse_object(e.data), "device").value_or(""))] = e.pos;
         break;
       case kind::kForget:
         if (u) {

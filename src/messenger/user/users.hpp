@@ -40,6 +40,8 @@ class Users final : public RoomObserver {
 
  private:
   struct Sweep;
+  class Reading;
+  void moved_while_read(std::string_view user_id);
   void follow(std::span<const journal::Entry> entries);
   void on_member(Room& room, const Event& event);
   void sweep();
@@ -48,6 +50,11 @@ class Users final : public RoomObserver {
   Rooms& rooms_;
   journal::Journal* journal_ = nullptr;
   TextMap<UserPtr> users_;
+  struct Moves {
+    int readers = 0;
+    std::uint64_t moves = 0;
+  };
+  TextMap<Moves> reading_;   ///< users who are just read from SQL
   std::int64_t last_stamp_ = 0;
   TimerQueue::Timer sweep_timer_;
 };
