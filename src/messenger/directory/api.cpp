@@ -43,6 +43,9 @@ DirectoryApi::Answer DirectoryApi::put_alias(net::Request& req, std::string alia
   CO_TRY_DO(directory_.check_local(alias));
   CO_TRY(const auto body, read_body(req));
   CO_TRY(auto room_id, need_string(body, "room_id"));
+  // "409: A room alias with that name already exists": also for who could not have made it.
+  CO_TRY(const auto taken, co_await directory_.lookup(alias));
+  if (taken) co_return fail(haechi::Errc::Conflict, "The alias is already taken");
   CO_TRY(auto room, co_await rooms_.get(std::move(room_id)));
   if (room->membership(session->user_id) != Membership::Join && !session->admin) {
     co_return fail(Errc::Forbidden, "You must be in the room to give it an alias");
