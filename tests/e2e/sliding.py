@@ -180,3 +180,257 @@ def test_notification_counts_and_conn_ids(server):
     same(part.get("notification_count"), 1)
     a, b = in_parallel([lambda: sliding(u, {**window(), "conn_id": "a"}), lambda: sliding(u, {**window(), "conn_id": "b"})])
     check(room in a["rooms"] and room in b["rooms"], "connections do not disturb each other")
+
+
+def subscribe(room, limit=5, *state):
+    return {"room_subscriptions": {room: {"timeline_limit": limit, "required_state": [list(s) for s in state]}}}
+
+
+def test_leaving_is_told_once_and_nothing_after_it(server):
+    u, v, w = server.users(3)
+    room = u.create_room(preset="public_chat", name="Before")
+    v.join(room)
+    w.join(room)
+    ask = window(state=(("m.room.member", "$ME"), ("m.room.name", "")))
+    pv, pw = sliding(v, ask)["pos"], sliding(w, ask)["pos"]
+    v.leave(room)
+    u.post(f"rooms/{quote(room)}/ban", {"user_id": w.id})
+    u.state(room, "m.room.name", {"name": "After"})
+    u.send(room, "secret")
+    for who, pos, membership in ((v, pv, "leave"), (w, pw, "ban")):
+        r = sliding(who, ask, pos=pos)
+        part = r["rooms"][room]
+        own = find(part["required_state"], type="m.room.member", state_key=who.id)
+        same(own["content"]["membership"], membership)
+        check(find(part["timeline"], type="m.room.member", state_key=who.id))
+        check("After" not in str(part) and "secret" not in str(part), f"{part}")
+        r = sliding(who, ask, pos=r["pos"])
+        check(room not in r["rooms"])
+        u.send(room, "more")
+        check(room not in sliding(who, ask, pos=r["pos"])["rooms"])
+        check(room not in sliding(who, ask)["rooms"], "not in a new connection")
+
+
+def test_an_invitation_accepted_and_one_refused(server):
+    u, v = server.users(2)
+    yes, no = u.create_room(invite=[v.id], name="Yes"), u.create_room(invite=[v.id], name="No")
+    u.send(yes, "hello")
+    ask = window(state=(("m.room.member", "$ME"), ("m.room.name", "")))
+    r = sliding(v, ask)
+    same({room: "invite_state" in part for room, part in r["rooms"].items()}, {yes: True, no: True})
+    same(sliding(v, ask, pos=r["pos"])["rooms"], {})
+    v.join(yes)
+    v.leave(no)
+    r = sliding(v, ask, pos=r["pos"])
+    part = r["rooms"][yes]
+    same(part["initial"], True)
+    check("invite_state" not in part and find(part["required_state"], type="m.room.name"))
+    check(find(part["timeline"], type="m.room.message"))
+    same(find(r["rooms"][no]["required_state"], type="m.room.member", state_key=v.id)["content"]["membership"], "leave")
+    check("hello" not in str(r["rooms"][no]))
+    same(r["lists"]["all"]["count"], 2)
+    same(sliding(v, ask, pos=r["pos"])["rooms"], {})
+
+
+def test_a_larger_timeline_is_sent_again(server):
+    u = server.register()
+    room = u.create_room()
+    sent = [u.send(room, f"{n}") for n in range(8)]
+    r = sliding(u, window(limit=1))
+    same(ids(r["rooms"][room]["timeline"]), sent[-1:])
+    same(r["rooms"][room]["limited"], True)
+    both = {**window(limit=1), **subscribe(room, 5)}
+    r = sliding(u, both, pos=r["pos"])
+    part = r["rooms"][room]
+    same((ids(part["timeline"]), part.get("initial"), part["unstable_expanded_timeline"]), (sent[-5:], None, True))
+    r = sliding(u, both, pos=r["pos"])
+    same(r["rooms"], {})
+    more = [u.send(room, f"{n}") for n in range(3)]
+    r = sliding(u, window(limit=1), pos=r["pos"])
+    part = r["rooms"][room]
+    same((ids(part["timeline"]), part["limited"], part["num_live"]), (more[-1:], True, 1))
+    check("unstable_expanded_timeline" not in part)
+    same(ids(sliding(u, both, pos=r["pos"])["rooms"][room]["timeline"]), [*sent[-2:], *more])
+
+
+def test_more_required_state_is_sent_alone_and_then_kept_up(server):
+    u = server.register()
+    room = u.create_room(name="N", topic="T")
+    e = u.send(room, "x")
+    r = sliding(u, window(limit=1))
+    wider = window(limit=1, state=(("m.room.name", ""), ("m.room.topic", "")))
+    r = sliding(u, wider, pos=r["pos"])
+    part = r["rooms"][room]
+    same([s["type"] for s in part["required_state"]], ["m.room.topic"])
+    same(part["timeline"], [])
+    u.state(room, "m.room.topic", {"topic": "T2"})
+    r = sliding(u, window(limit=1), pos=r["pos"])
+    same([s["content"] for s in r["rooms"][room]["required_state"]], [{"topic": "T2"}], "once asked for, always kept up")
+    same(sliding(u, wider, pos=r["pos"])["rooms"], {})
+    check(e)
+
+
+def test_members_are_sent_once_when_they_speak(server):
+    u, v, w = server.users(3)
+    room = u.create_room(preset="public_chat")
+    v.join(room)
+    w.join(room)
+    ask = window(limit=1, state=(("m.room.member", "$LAZY"),))
+    u.send(room, "x")
+
+    def members(part):
+        return {e["state_key"] for e in part["required_state"]}
+
+    r = sliding(u, ask)
+    same(members(r["rooms"][room]), {u.id})
+    v.send(room, "y")
+    r = sliding(u, ask, pos=r["pos"])
+    same(members(r["rooms"][room]), {v.id})
+    v.send(room, "z")
+    r = sliding(u, ask, pos=r["pos"])
+    same(members(r["rooms"][room]), set())
+    v.put(f"profile/{quote(v.id)}/displayname", {"displayname": "New"})
+    w.send(room, "w")
+    r = sliding(u, ask, pos=r["pos"])
+    same(members(r["rooms"][room]), {v.id, w.id}, "the known one changed, the new one speaks")
+
+
+def test_names_and_heroes(server):
+    u = server.register()
+    v = server.register(display="Vera")
+    room = u.create_room(preset="public_chat")
+    v.join(room)
+    r = sliding(u, window())
+    part = r["rooms"][room]
+    check("name" not in part)
+    same([(h["user_id"], h["displayname"]) for h in part["heroes"]], [(v.id, "Vera")])
+    u.state(room, "m.room.name", {"name": "N"})
+    u.state(room, "m.room.avatar", {"url": "mxc://x/y"})
+    r = sliding(u, window(), pos=r["pos"])
+    same((r["rooms"][room]["name"], r["rooms"][room]["avatar"]), ("N", "mxc://x/y"))
+    u.send(room, "x")
+    r = sliding(u, window(), pos=r["pos"])
+    check("name" not in r["rooms"][room] and "avatar" not in r["rooms"][room], "only when they change")
+    u.state(room, "m.room.avatar", {})
+    r = sliding(u, window(), pos=r["pos"])
+    same(r["rooms"][room]["avatar"], None)
+
+
+def test_a_room_out_of_the_window_is_caught_up_later(server):
+    u = server.register()
+    first, second = u.create_room(name="1"), u.create_room(name="2")
+    ask = {**window(0, 0, limit=10), "extensions": {"account_data": {"enabled": True}}}
+    r = sliding(u, ask)
+    same(set(r["rooms"]), {second})
+    e = u.send(first, "up")
+    r = sliding(u, ask, pos=r["pos"])
+    same((set(r["rooms"]), r["rooms"][first]["initial"]), ({first}, True))
+    u.put(f"user/{quote(u.id)}/rooms/{quote(second)}/account_data/org.example.r", {"r": 1})
+    u.state(second, "m.room.topic", {"topic": "silent"})
+    r = sliding(u, ask, pos=r["pos"])
+    same(set(r["rooms"]), set())
+    check(second not in r["extensions"].get("account_data", {}).get("rooms", {}))
+    f = u.send(second, "up too")
+    r = sliding(u, ask, pos=r["pos"])
+    part = r["rooms"][second]
+    check(not part.get("initial") and not part["limited"])
+    same([x["type"] for x in part["timeline"]], ["m.room.topic", "m.room.message"])
+    check(find(r["extensions"]["account_data"]["rooms"][second], type="org.example.r"))
+    check(e and f)
+
+
+def test_tags_and_spaces(server):
+    u = server.register()
+    plain, loved, child = u.create_room(), u.create_room(), u.create_room()
+    space = u.create_room(creation_content={"type": "m.space"})
+    u.put(f"user/{quote(u.id)}/rooms/{quote(loved)}/tags/m.favourite", {"order": 0.5})
+    u.state(space, "m.space.child", {"via": ["x"]}, child)
+    for f, expected in (({"tags": ["m.favourite"]}, {loved}), ({"not_tags": ["m.favourite"]}, {plain, child, space}),
+                        ({"spaces": [space]}, {child}), ({"room_types": [None]}, {plain, loved, child})):
+        same(set(sliding(u, window(filters=f))["rooms"]), expected, f"{f}")
+
+
+def test_who_is_ignored_is_not_heard(server):
+    u, v = server.users(2)
+    room = u.create_room(preset="public_chat")
+    v.join(room)
+    u.put(f"user/{quote(u.id)}/account_data/m.ignored_user_list", {"ignored_users": {v.id: {}}})
+    invited = v.create_room(invite=[u.id])
+    pos = sliding(u, window())["pos"]
+    v.send(room, "x")
+    r = sliding(u, window(), pos=pos)
+    check("x" not in bodies(r["rooms"].get(room, {}).get("timeline", [])))
+    check(invited not in r["rooms"])
+
+
+def test_history_before_joining_stays_hidden(server):
+    u, v = server.users(2)
+    room = u.create_room(preset="public_chat", initial_state=[{"type": "m.room.history_visibility", "content": {"history_visibility": "joined"}}])
+    u.send(room, "hidden")
+    v.join(room)
+    u.send(room, "shown")
+    same(bodies(sliding(v, window(limit=20))["rooms"][room]["timeline"]), ["shown"])
+
+
+def test_own_receipts_clear_the_counts_and_typing_ends(server):
+    u, v = server.users(2)
+    room = u.create_room(preset="public_chat")
+    v.join(room)
+    e = v.send(room, "x")
+    ask = {**window(), "extensions": {"typing": {"enabled": True}, "receipts": {"enabled": True}}}
+    r = sliding(u, ask)
+    same(r["rooms"][room]["notification_count"], 1)
+    u.receipt(room, e)
+    r = sliding(u, ask, pos=r["pos"])
+    same((r["rooms"][room]["notification_count"], r["rooms"][room]["timeline"]), (0, []))
+    check(u.id in str(r["extensions"]["receipts"]["rooms"][room]))
+    r2 = sliding(u, ask, pos=r["pos"])
+    same((r2["rooms"], r2["extensions"]), ({}, {}), "receipts come once")
+    typing = f"rooms/{quote(room)}/typing/{quote(v.id)}"
+    v.put(typing, {"typing": True, "timeout": 20000})
+    r = sliding(u, ask, pos=r2["pos"])
+    same(r["extensions"]["typing"]["rooms"][room]["content"]["user_ids"], [v.id])
+    v.put(typing, {"typing": False})
+    r = sliding(u, ask, pos=r["pos"])
+    same(r["extensions"]["typing"]["rooms"][room]["content"]["user_ids"], [])
+
+
+def test_to_device_has_its_own_token(server):
+    u, v = server.users(2)
+    ask = {"extensions": {"to_device": {"enabled": True, "limit": 2}}}
+    pos = sliding(u, ask)["pos"]
+    for n in range(3):
+        v.put(f"sendToDevice/org.example.t/{unique()}", {"messages": {u.id: {u.device: {"n": n}}}})
+    r = sliding(u, ask, pos=pos)["extensions"]["to_device"]
+    same([m["content"]["n"] for m in r["events"]], [0, 1])
+    again = sliding(u, ask)["extensions"]["to_device"]
+    same(again, r, "until its token comes back, whatever pos says")
+    ask["extensions"]["to_device"]["since"] = r["next_batch"]
+    same([m["content"]["n"] for m in sliding(u, ask)["extensions"]["to_device"]["events"]], [2])
+
+
+def test_a_wait_ends_for_an_invitation_and_for_mail(server):
+    u, v = server.users(2)
+    ask = {**window(), "extensions": {"to_device": {"enabled": True}}}
+    pos = sliding(u, ask)["pos"]
+    waiting = Later(lambda: sliding(u, ask, pos=pos, timeout=20000))
+    waiting.thread.join(0.1)
+    room = v.create_room(invite=[u.id])
+    r = waiting.value()
+    check("invite_state" in r["rooms"][room])
+    waiting = Later(lambda: sliding(u, ask, pos=r["pos"], timeout=20000))
+    waiting.thread.join(0.1)
+    v.put(f"sendToDevice/org.example.t/{unique()}", {"messages": {u.id: {u.device: {"n": 1}}}})
+    same(len(waiting.value()["extensions"]["to_device"]["events"]), 1)
+    check(waiting.seconds < 8 * SLOW)
+
+
+def test_an_older_position_is_unknown(server):
+    u = server.register()
+    room = u.create_room()
+    first = sliding(u, window())["pos"]
+    second = sliding(u, window(), pos=first)["pos"]
+    sliding(u, window(), pos=second)
+    refused(u.call("POST", PATH, window(), {"pos": first}), 400, "M_UNKNOWN_POS")
+    refused(u.call("POST", PATH, {**window(), "conn_id": "other"}, {"pos": second}), 400, "M_UNKNOWN_POS")
+    check(room in sliding(u, window())["rooms"])
