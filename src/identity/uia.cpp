@@ -80,10 +80,13 @@ Task<Result<UiaOutcome>> Uia::check(std::vector<UiaFlow> flows, const json::valu
     if (!auth->is_object()) co_return fail(Errc::InvalidParam, "auth must be an object");
     given = auth->get_object();
   }
-  const std::string type(get_string(given, "type").value_or(""));
+  std::string type(get_string(given, "type").value_or(""));
 
-  // A session that is not known (any more) is replaced: its stages are asked for again.
-  Session* session = find(get_string(given, "session").value_or(""));
+  // A session that is not known (any more) is replaced, and its stages are asked for
+  // again: what came with it was meant for a request that nobody here remembers.
+  const auto session_id = get_string(given, "session").value_or("");
+  Session* session = find(session_id);
+  if (!session && !session_id.empty()) type.clear();
   if (session && (session->operation != context.operation || session->user_id != context.user_id)) {
     co_return fail(Errc::Forbidden, "This authentication session belongs to another request");
   }

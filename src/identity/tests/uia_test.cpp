@@ -89,6 +89,10 @@ TEST_CASE("nobody passes with another's password, session, request or stage") {
   CHECK(ask(node, kPasswordFlow, json::value("yes"), delete_device()).error->is(Bad::InvalidParam));
   CHECK(ask(node, kPasswordFlow, json::object{{"type", "m.login.password"}}, delete_device()).errcode() == "M_MISSING_PARAM");
   CHECK_FALSE(ask(node, kPasswordFlow, json::object{{"type", 7}, {"session", 8}}, delete_device()).done.has_value());
+  // A stage given for a session that nobody remembers counts for none; a new one is offered.
+  const auto forgotten = ask(node, kPasswordFlow, password_auth("alice", "pass", "forgotten"), delete_device());
+  CHECK_FALSE(forgotten.done.has_value());
+  CHECK(forgotten.session() != "forgotten");
 }
 
 TEST_CASE("the body may not change once a stage was passed with it, its order may") {
