@@ -175,9 +175,11 @@ def test_context_filter_and_lazy_loading(server):
     u, room, sent = filled(server, 4)
     v = server.register()
     v.join(room)
-    f = json.dumps({"types": ["m.room.message"], "lazy_load_members": True})
-    r = u.get(f"rooms/{quote(room)}/context/{quote(sent[2])}", limit=4, filter=f)
+    path = f"rooms/{quote(room)}/context/{quote(sent[2])}"
+    r = u.get(path, limit=4, filter=json.dumps({"types": ["m.room.message"]}))
     same({e["type"] for e in r["events_before"] + r["events_after"]}, {"m.room.message"})
+    same(r["state"], [], "the filter is for the state too")
+    r = u.get(path, limit=4, filter=json.dumps({"lazy_load_members": True}))
     same({s["state_key"] for s in r["state"] if s["type"] == "m.room.member"}, {u.id})
 
 

@@ -68,11 +68,10 @@ RelationsApi::Answer RelationsApi::relations(net::Request& req, std::string room
   const Position low = back ? to.value_or(0) : from.value_or(0);
   const Position high = back ? from.value_or(INT64_MAX) : to.value_or(INT64_MAX);
   const repo::Kind kind{std::move(rel_type), std::move(event_type)};
-  std::size_t depth = 0;
   // One more than asked for tells whether there are others.
   auto found = co_await readers_.read([&](store::Connection& c) -> Result<std::vector<Position>> {
     if (!recurse) return repo::children(c, reader.room->num, parent->event_id, kind, low, high, limit + 1, dir);
-    auto all = repo::descendants(c, reader.room->num, parent->event_id, kind, kDepthMax, kDescendantsMax, depth);
+    auto all = repo::descendants(c, reader.room->num, parent->event_id, kind, kDepthMax, kDescendantsMax);
     std::erase_if(all, [&](Position p) { return p < low || p >= high; });
     if (back) std::ranges::reverse(all);
     if (all.size() > limit + 1) all.resize(limit + 1);

@@ -28,10 +28,10 @@ struct Kind {
 /// Children with from <= pos < to, at most `limit`: the newest first, or the oldest.
 std::vector<Position> children(Connection& c, std::int64_t room, std::string_view parent_id, const Kind& kind,
                                Position from, Position to, std::size_t limit, Direction dir);
-/// Children and theirs, down to `depth_max`, ascending; `depth` is how deep it went.
-/// The kind chooses among what is found, not the ways to it.
+/// Children and theirs, down to `depth_max`, at most `rows_max`, ascending. The kind
+/// chooses among what is found, not the ways to it.
 std::vector<Position> descendants(Connection& c, std::int64_t room, const std::string& parent_id, const Kind& kind,
-                                  std::size_t depth_max, std::size_t rows_max, std::size_t& depth);
+                                  std::size_t depth_max, std::size_t rows_max);
 
 struct ThreadRow {
   std::string root_id;

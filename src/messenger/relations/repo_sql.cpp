@@ -94,11 +94,11 @@ std::vector<Position> children(Connection& c, std::int64_t room, std::string_vie
 }
 
 std::vector<Position> descendants(Connection& c, std::int64_t room, const std::string& parent_id, const Kind& kind,
-                                  std::size_t depth_max, std::size_t rows_max, std::size_t& depth) {
+                                  std::size_t depth_max, std::size_t rows_max) {
   std::vector<Position> out;
   TextSet known{parent_id};
   std::vector<std::string> level{parent_id};
-  for (depth = 0; depth < depth_max && !level.empty(); ++depth) {
+  for (std::size_t depth = 0; depth < depth_max && !level.empty(); ++depth) {
     std::vector<std::string> next;
     for (const auto& id : level) {
       if (known.size() >= rows_max) break;
