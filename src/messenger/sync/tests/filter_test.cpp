@@ -82,7 +82,7 @@ TEST_CASE("types are globs, senders are not") {
            Row{R"({"types":["M.ROOM.MESSAGE"]})", "m.room.message", "@a:hs", false},
            Row{R"({"types":["m.room.message"],"not_types":["m.*"]})", "m.room.message", "@a:hs", false},
            Row{R"({"senders":["@a:hs"]})", "x", "@a:hs", true},
-           Row{R"({"senders":["@a:*"]})", "x", "@a:hs", false},
+           Row{R"({"senders":["@A:hs"]})", "x", "@a:hs", false},
            Row{R"({"senders":[]})", "x", "@a:hs", false},
            Row{R"({"senders":["@a:hs"],"not_senders":["@a:hs"]})", "x", "@a:hs", false},
            Row{R"({"not_senders":["@b:hs"]})", "x", "@a:hs", true},
@@ -117,6 +117,12 @@ TEST_CASE("a wrong type is refused and the field is named") {
            Row{R"({"event_format":"xml"})", "event_format"},
            Row{R"({"room":{"rooms":"!a:hs"}})", "rooms"},
            Row{R"({"room":{"not_rooms":[null]}})", "not_rooms"},
+           Row{R"({"room":{"rooms":["here"]}})", "rooms"},
+           Row{R"({"room":{"not_rooms":["@a:hs"]}})", "not_rooms"},
+           Row{R"({"room":{"timeline":{"rooms":[""]}}})", "rooms"},
+           Row{R"({"room":{"timeline":{"senders":["@a:*"]}}})", "senders"},
+           Row{R"({"room":{"state":{"not_senders":["bob"]}}})", "not_senders"},
+           Row{R"({"presence":{"senders":["!a:hs"]}})", "senders"},
            Row{R"({"room":{"include_leave":"yes"}})", "include_leave"},
            Row{R"({"room":{"timeline":[]}})", "timeline"},
            Row{R"({"room":{"timeline":{"limit":"10"}}})", "limit"},
@@ -138,6 +144,12 @@ TEST_CASE("a wrong type is refused and the field is named") {
     CHECK((f.error().is(messenger::Errc::BadJson) || f.error().is(messenger::Errc::InvalidParam)));
     CHECK(f.error().message.find(r.named) != std::string::npos);
   }
+}
+
+TEST_CASE("rooms of every version can be named") {
+  const auto f = parse(R"({"room":{"rooms":["!old:hs","!31hneApxJ_1o-63DmFrpeqnkFfWppnzWso1JvH3ogLM"]}})");
+  REQUIRE(f);
+  CHECK(f->wants_room("!31hneApxJ_1o-63DmFrpeqnkFfWppnzWso1JvH3ogLM"));
 }
 
 TEST_CASE("lists in a filter are bounded") {
