@@ -31,6 +31,29 @@ bool Connection::resume(std::string_view pos) {
   return false;
 }
 
+void Connection::learn(std::span<const AccountDatum> data, Position upto) {
+  direct.clear();
+  tags.clear();
+  data_upto = upto;
+  for (const auto& d : data) {
+    if (d.room_id.empty() && d.type == "m.direct") {
+      const auto content = parse_json_object(d.content);
+      if (!content) continue;
+      for (const auto& [who, rooms_of] : *content) {
+        if (!rooms_of.is_array()) continue;
+        for (const auto& room : rooms_of.get_array()) {
+          if (room.is_string()) direct.emplace(sv(room.get_string()));
+        }
+      }
+    } else if (!d.room_id.empty() && d.type == "m.tag") {
+      const auto content = parse_json_object(d.content);
+      const auto* names = content ? get_object(*content, "tags") : nullptr;
+      if (!names) continue;
+      for (const auto& [name, _] : *names) tags[d.room_id].emplace(name);
+    }
+  }
+}
+
 void Connection::restart() {
   rooms.clear();
   pending.clear();

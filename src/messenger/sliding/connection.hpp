@@ -5,10 +5,12 @@
 
 #include <list>
 #include <memory>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
+#include "messenger/account/ports.hpp"
 #include "messenger/sliding/request.hpp"
 #include "messenger/sync/token.hpp"
 #include "messenger/user/user_state.hpp"
@@ -62,6 +64,8 @@ struct Connection {
   SentPtr sent(std::int64_t room) const;
   /// The client came with `pos`: its state becomes the one that counts. False when unknown.
   bool resume(std::string_view pos);
+  /// Takes direct rooms and tags from all of the user's account data.
+  void learn(std::span<const AccountDatum> data, Position upto);
   /// The client begins anew.
   void restart();
 };

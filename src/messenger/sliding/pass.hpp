@@ -1,6 +1,7 @@
 #pragma once
 // One attempt to answer a sliding sync: everything at one fixed position.
 
+#include <map>
 #include <optional>
 
 #include "messenger/sliding/sliding.hpp"
@@ -13,6 +14,7 @@ struct SlidingSync::Pass {
   UserPtr user;
   std::string device;              ///< "user|device"
   sliding::ConnectionPtr connection;
+  std::uint64_t ticket = 0;        ///< Connection::requests when this one came
   bool initial = true;
   SyncToken since;                 ///< zeros on a new connection
   SyncToken now;
@@ -29,7 +31,7 @@ struct SlidingSync::Pass {
   TextSet touched;                 ///< ids of rooms in which something moved since the last answer
   bool all_touched = false;        ///< nobody remembers which
 
-  /// Many rooms share few state sets: whether one covers another is asked once.
+  /// What was asked for before together with what is asked for now: many rooms share few such pairs.
   std::map<std::pair<const void*, const void*>, std::shared_ptr<const sliding::RequiredState>> unions;
 
   void reset() {

@@ -51,6 +51,20 @@ TEST_CASE("what was sent counts once its position comes back") {
   }
 }
 
+TEST_CASE("direct rooms and tags come from the account data, whatever stands in it") {
+  Connection c;
+  const std::vector<AccountDatum> data{{"", "m.direct", R"({"@a":["!1","!2",3],"@b":"!x"})"},
+                                       {"!1", "m.tag", R"({"tags":{"m.favourite":{},"u.work":1}})"},
+                                       {"!2", "m.tag", R"({"tags":[]})"},
+                                       {"!3", "m.direct", R"({"@a":["!9"]})"}};
+  c.learn(data, 5);
+  CHECK(c.direct == TextSet{"!1", "!2"});
+  CHECK(c.tags.size() == 1);
+  CHECK(c.tags.at("!1") == TextSet{"m.favourite", "u.work"});
+  c.learn({}, 6);
+  CHECK((c.direct.empty() && c.tags.empty()));
+}
+
 TEST_CASE("positions are read back, and nothing else is one") {
   const SyncToken token{.pos = 12, .stamp = 34, .to_device = 12};
   CHECK(parse_pos(pos_text(3, token)) == token);
