@@ -9,6 +9,7 @@
 
 #include "app/commands.hpp"
 #include "app/user_office.hpp"
+#include "base/clock.hpp"
 #include "base/log.hpp"
 #include "base/random.hpp"
 
@@ -23,6 +24,7 @@ struct UserFlags {
   std::string password, password_file;
   bool admin = false;
   bool erase = false;
+  std::optional<std::int64_t> uses, days;
 };
 
 int complain(const Error& error) {
@@ -111,6 +113,15 @@ Result<> list(const UserFlags& flags) {
   });
 }
 
+Result<> make_token(const UserFlags& flags) {
+  TRY(const auto office, open_user_office(flags.where));
+  NewToken wanted{.uses_allowed = flags.uses};
+  if (flags.days) wanted.expires_ms = SystemClock().wall_ms() + *flags.days * 86'400'000;
+  TRY(const auto token, office->make_token(wanted));
+  std::printf("%s\n", token.c_str());
+  return {};
+}
+
 Result<> deactivate(const UserFlags& flags) {
   TRY(const auto office, open_user_office(flags.where));
   TRY_DO(office->deactivate(flags.name, flags.erase ? EraseProfile::Yes : EraseProfile::No));
@@ -156,6 +167,10 @@ void add_user(CLI::App& cli, int& code) {
   takes_password(changing);
 
   command("list", "Print every user, one a line", list);
+
+  auto* inviting = command("token", "Make a registration token and print it", make_token);
+  inviting->add_option("--uses", flags->uses, "How many accounts it may make; without: any number")->check(CLI::Range(1, 1'000'000));
+  inviting->add_option("--days", flags->days, "How long it is good; without: for ever")->check(CLI::Range(1, 36'500));
 
   auto* ending = command("deactivate", "End an account; its name stays taken", deactivate);
   takes_name(ending, "A user's name or full id");

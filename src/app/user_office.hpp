@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "app/config.hpp"
@@ -24,6 +25,11 @@ struct ListedUser {
   bool locked = false;
   bool suspended = false;
 };
+/// A registration token for servers that register by token.
+struct NewToken {
+  std::optional<std::int64_t> uses_allowed;  ///< absent: any number
+  std::optional<std::int64_t> expires_ms;    ///< wall clock; absent: never
+};
 enum class EraseProfile { Yes, No };
 
 /// Errors carry one line for people.
@@ -35,6 +41,8 @@ class UserOffice {
   /// Logs the user out everywhere. `name`: a localpart or a user id.
   virtual Result<> set_password(const std::string& name, const std::string& password) = 0;
   virtual Result<> deactivate(const std::string& name, EraseProfile erase) = 0;
+  /// The token to hand out.
+  virtual Result<std::string> make_token(NewToken wanted) = 0;
   /// Everybody, in order of creation.
   virtual Result<> list(const std::function<void(const ListedUser&)>& show) = 0;
 };

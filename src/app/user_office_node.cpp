@@ -36,25 +36,33 @@ class NodeOffice final : public UserOffice {
 
   Result<std::string> add(NewUser user) override {
     const json::object body{{"name", user.name}, {"password", user.password}, {"admin", user.admin}};
-    TRY(const auto answer, call("POST", "", &body));
+    TRY(const auto answer, call("POST", "users", &body));
     return std::string(get_string(answer, "user_id").value_or(""));
   }
 
   Result<> set_password(const std::string& name, const std::string& password) override {
     const json::object body{{"password", password}};
-    TRY_DO(call("PUT", "/" + percent_encode(name) + "/password", &body));
+    TRY_DO(call("PUT", "users/" + percent_encode(name) + "/password", &body));
     return {};
   }
 
   Result<> deactivate(const std::string& name, EraseProfile erase) override {
     const json::object body{{"erase", erase == EraseProfile::Yes}};
-    TRY_DO(call("POST", "/" + percent_encode(name) + "/deactivate", &body));
+    TRY_DO(call("POST", "users/" + percent_encode(name) + "/deactivate", &body));
     return {};
+  }
+
+  Result<std::string> make_token(NewToken wanted) override {
+    json::object body;
+    if (wanted.uses_allowed) body["uses_allowed"] = *wanted.uses_allowed;
+    if (wanted.expires_ms) body["expires_ms"] = *wanted.expires_ms;
+    TRY(const auto answer, call("POST", "registration_tokens", &body));
+    return std::string(get_string(answer, "token").value_or(""));
   }
 
   Result<> list(const std::function<void(const ListedUser&)>& show) override {
     for (std::optional<std::int64_t> from = 0; from;) {
-      TRY(const auto page, call("GET", "?limit=500&from=" + std::to_string(*from), nullptr));
+      TRY(const auto page, call("GET", "users?limit=500&from=" + std::to_string(*from), nullptr));
       const auto* users = get_array(page, "users");
       if (!users) return fail(Errc::Invalid, "the node's answer holds no users");
       for (const auto& entry : *users) {
@@ -76,7 +84,7 @@ class NodeOffice final : public UserOffice {
     const std::unique_ptr<CURL, FreeCurl> handle(curl_easy_init());
     if (!handle) return fail(Errc::Io, "libcurl cannot be used");
     CURL* const c = handle.get();
-    const auto url = base_url(node_) + "/_haechi/v1/admin/users" + path;
+    const auto url = base_url(node_) + "/_haechi/v1/admin/" + path;
     const auto text = body ? to_text(*body) : std::string();
     std::string answer;
     std::unique_ptr<curl_slist, FreeCurl> headers(curl_slist_append(nullptr, ("Authorization: Bearer " + node_.token).c_str()));

@@ -68,6 +68,12 @@ class StoreOffice final : public UserOffice {
     return run(accounts().deactivate(std::move(user_id), erase == EraseProfile::Yes ? identity::Erase::Yes : identity::Erase::No));
   }
 
+  Result<std::string> make_token(NewToken wanted) override {
+    identity::RegistrationTokens::Create create{.uses_allowed = wanted.uses_allowed, .expires_ms = wanted.expires_ms};
+    TRY(auto made, run(identity_->registration_tokens().create(std::move(create))));
+    return std::move(made.token);
+  }
+
   Result<> list(const std::function<void(const ListedUser&)>& show) override {
     for (std::optional<std::int64_t> from = 0; from;) {
       TRY(const auto page, run(accounts().list(*from, kPage)));

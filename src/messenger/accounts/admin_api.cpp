@@ -24,6 +24,21 @@ json::object shown(const identity::UserRecord& user) {
           {"created_ms", user.created_ms}};
 }
 
+json::object shown(const identity::RegistrationToken& token) {
+  json::object o{{"token", token.token}, {"pending", token.pending}, {"completed", token.completed}};
+  if (token.uses_allowed) o["uses_allowed"] = *token.uses_allowed;
+  if (token.expires_ms) o["expires_ms"] = *token.expires_ms;
+  return o;
+}
+
+Result<std::optional<std::int64_t>> optional_int(const json::object& o, std::string_view key) {
+  const auto* v = get(o, key);
+  if (!v || v->is_null()) return std::optional<std::int64_t>();
+  const auto n = get_int(o, key);
+  if (!n || *n < 0) return fail(Errc::InvalidParam, std::string(key) + " must be an integer, 0 or more");
+  return n;
+}
+
 }  // namespace
 
 void AdminApi::routes(net::Router& router) {
@@ -46,6 +61,11 @@ void AdminApi::routes(net::Router& router) {
                          [this](net::Request& req, std::string user) { return set_password(req, std::move(user)); });
   router.on<std::string>(Method::Post, users + "/{user}/deactivate",
                          [this](net::Request& req, std::string user) { return deactivate(req, std::move(user)); });
+  const std::string tokens = "/_haechi/v1/admin/registration_tokens";
+  router.add(Method::Get, tokens, [this](net::Request& req) { return list_tokens(req); });
+  router.add(Method::Post, tokens, [this](net::Request& req) { return create_token(req); });
+  router.on<std::string>(Method::Delete, tokens + "/{token}",
+                         [this](net::Request& req, std::string token) { return remove_token(req, std::move(token)); });
   router.render_errors("/_haechi/v1/admin", render_operator_error);
 }
 
@@ -179,6 +199,33 @@ AdminApi::Answer AdminApi::deactivate(net::Request& req, std::string user) {
   CO_TRY(const auto body, read_body(req, EmptyBody::IsObject));
   CO_TRY(const bool erase, optional_flag(body, "erase", false));
   CO_TRY_DO(co_await identity_.accounts().deactivate(std::move(user_id), erase ? identity::Erase::Yes : identity::Erase::No));
+  co_return net::Response::empty_object();
+}
+
+AdminApi::Answer AdminApi::list_tokens(net::Request& req) {
+  CO_TRY_DO(co_await require_operator(req));
+  CO_TRY(const auto tokens, co_await identity_.registration_tokens().list());
+  json::array listed;
+  for (const auto& token : tokens) listed.push_back(shown(token));
+  json::object answer;
+  answer["tokens"] = std::move(listed);
+  co_return reply(answer);
+}
+
+AdminApi::Answer AdminApi::create_token(net::Request& req) {
+  CO_TRY_DO(co_await require_operator(req));
+  CO_TRY(const auto body, read_body(req, EmptyBody::IsObject));
+  identity::RegistrationTokens::Create wanted;
+  CO_TRY(wanted.token, optional_string(body, "token"));
+  CO_TRY(wanted.uses_allowed, optional_int(body, "uses_allowed"));
+  CO_TRY(wanted.expires_ms, optional_int(body, "expires_ms"));
+  CO_TRY(const auto made, co_await identity_.registration_tokens().create(std::move(wanted)));
+  co_return reply(shown(made), 201);
+}
+
+AdminApi::Answer AdminApi::remove_token(net::Request& req, std::string token) {
+  CO_TRY_DO(co_await require_operator(req));
+  CO_TRY_DO(co_await identity_.registration_tokens().remove(std::move(token)));
   co_return net::Response::empty_object();
 }
 

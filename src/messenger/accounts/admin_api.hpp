@@ -25,6 +25,9 @@ class AdminApi {
   Answer create(net::Request& req);
   Answer set_password(net::Request& req, std::string user);
   Answer deactivate(net::Request& req, std::string user);
+  Answer list_tokens(net::Request& req);
+  Answer create_token(net::Request& req);
+  Answer remove_token(net::Request& req, std::string token);
   /// An administrator's session, or the token that this node wrote into its data folder.
   Task<Result<>> require_operator(net::Request& req);
   Result<std::string> local_user(std::string_view name) const;
