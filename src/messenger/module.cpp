@@ -6,6 +6,7 @@
 #include "messenger/accounts/account_api.hpp"
 #include "messenger/accounts/admin_api.hpp"
 #include "messenger/accounts/departures.hpp"
+#include "messenger/accounts/hooks.hpp"
 #include "messenger/accounts/info_api.hpp"
 #include "messenger/accounts/login_api.hpp"
 #include "messenger/accounts/register_api.hpp"
@@ -115,7 +116,7 @@ Module::Parts::Parts(Needs n, Options o)
     : options(std::move(o)),
       needs(n),
       gate(n.identity.sessions(), n.loop.clock(), options.limits),
-      rooms(n.loop, n.readers),
+      rooms(n.readers),
       users(n.loop, n.readers, rooms),
       writer(rooms, n.journal, n.loop.clock()),
       visibility(rooms),
@@ -196,11 +197,8 @@ Result<> Module::start(store::Database& db) {
   // Wakes the waiting syncs: everything above has followed by then.
   p.users.start(p.needs.journal);
   p.push_gateway.start(p.needs.journal);
-  p.needs.identity.add_hooks(DeviceKeys::hooks());
-  p.needs.identity.add_hooks(p.profiles.hooks());
+  for (auto& hooks : account_hooks()) p.needs.identity.add_hooks(std::move(hooks));
   p.needs.identity.add_hooks(p.departures.hooks());
-  p.needs.identity.add_hooks(AccountData::hooks());
-  p.needs.identity.add_hooks(Pushers::hooks());
   return {};
 }
 
