@@ -7,7 +7,7 @@
 
 using namespace haechi;
 using namespace haechi::messenger;
-using namespace haechi::messenger::test;
+using namespace haechi::messenger::room_test;
 
 namespace {
 

@@ -6,7 +6,7 @@
 
 using namespace haechi;
 using namespace haechi::messenger;
-using messenger::test::make_event;
+using messenger::room_test::make_event;
 
 namespace {
 
@@ -89,7 +89,7 @@ TEST_CASE("only a whole relation counts as one") {
 }
 
 TEST_CASE("membership is a member event's and survives wrong types") {
-  CHECK(messenger::test::make_member(1, "@a:hs", "join")->membership() == "join");
+  CHECK(messenger::room_test::make_member(1, "@a:hs", "join")->membership() == "join");
   CHECK(make_event({.type = "m.room.member", .state_key = "@a:hs", .content = R"({"membership":5})"})->membership().empty());
   CHECK(make_event({.type = "m.room.name", .state_key = "", .content = R"({"membership":"join"})"})->membership().empty());
 }

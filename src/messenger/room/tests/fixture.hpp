@@ -10,7 +10,7 @@
 #include "messenger/room/visibility.hpp"
 #include "messenger/room/writer.hpp"
 
-namespace haechi::messenger::test {
+namespace haechi::messenger::room_test {
 
 using namespace std::chrono_literals;
 
@@ -142,4 +142,4 @@ struct Node {
   std::unique_ptr<Visibility> visibility;
 };
 
-}  // namespace haechi::messenger::test
+}  // namespace haechi::messenger::room_test

@@ -3,7 +3,7 @@
 
 #include "messenger/room/event.hpp"
 
-namespace haechi::messenger::test {
+namespace haechi::messenger::room_test {
 
 struct Made {
   Position pos = 0;
@@ -36,4 +36,4 @@ inline std::shared_ptr<Event> make_member(Position pos, std::string user, std::s
                      .event_id = "$member" + std::to_string(pos)});
 }
 
-}  // namespace haechi::messenger::test
+}  // namespace haechi::messenger::room_test

@@ -6,8 +6,8 @@
 
 using namespace haechi;
 using namespace haechi::messenger;
-using messenger::test::make_event;
-using messenger::test::make_member;
+using messenger::room_test::make_event;
+using messenger::room_test::make_member;
 
 namespace {
 

@@ -7,7 +7,7 @@
 
 using namespace haechi;
 using namespace haechi::messenger;
-using messenger::test::make_event;
+using messenger::room_test::make_event;
 
 namespace {
 
