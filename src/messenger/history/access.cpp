@@ -82,7 +82,8 @@ Task<Result<Reader>> RoomAccess::enter(std::string room_id, std::string user_id)
   reader.room = room;
   reader.user = user;
   if (room->membership(user_id) == Membership::Join) co_return reader;
-  if (const auto it = user->rooms.find(room->num); it != user->rooms.end() && it->second.forgotten) co_return forbidden();
+  if (const auto it = user->rooms.find(room->num); it != user->rooms.end() && it->second.forgotten)
+    co_return forbidden();
   if (is_world_readable(*room)) co_return reader;
   if (room->membership(user_id) == Membership::None) co_return forbidden();
   CO_TRY(reader.upto, co_await left_at(room, std::move(user_id)));

@@ -37,9 +37,10 @@ void HistoryApi::routes(net::Router& router) {
           &HistoryApi::timestamp_to_event);
   on_two(room + "/context/{eventId}", &HistoryApi::context);
   on_two(room + "/event/{eventId}", &HistoryApi::event);
-  router.on<S, S, S>(Method::Get, room + "/state/{eventType}/{stateKey}", [this](net::Request& req, S r, S type, S key) {
-    return state_event(req, std::move(r), std::move(type), std::move(key));
-  });
+  router.on<S, S, S>(Method::Get, room + "/state/{eventType}/{stateKey}",
+                     [this](net::Request& req, S r, S type, S key) {
+                       return state_event(req, std::move(r), std::move(type), std::move(key));
+                     });
   for (const auto* end : {"/state/{eventType}", "/state/{eventType}/"}) {
     router.on<S, S>(Method::Get, room + end, [this](net::Request& req, S r, S type) {
       return state_event(req, std::move(r), std::move(type), {});

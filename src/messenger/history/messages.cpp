@@ -62,7 +62,8 @@ HistoryApi::Answer HistoryApi::context(net::Request& req, std::string room_id, s
 
   const std::size_t before = limit / 2;
   CO_TRY(auto earlier, co_await pages_.page(reader, event->pos, 0, before, Direction::Backward, filter));
-  CO_TRY(auto later, co_await pages_.page(reader, event->pos + 1, INT64_MAX, limit - before, Direction::Forward, filter));
+  CO_TRY(auto later,
+         co_await pages_.page(reader, event->pos + 1, INT64_MAX, limit - before, Direction::Forward, filter));
 
   const auto device = device_key(*session);
   const auto now = clock_.wall_ms();
@@ -84,7 +85,8 @@ HistoryApi::Answer HistoryApi::context(net::Request& req, std::string room_id, s
     for (const auto* events : {&earlier.events, &later.events}) {
       for (const auto& e : *events) senders.insert(e->sender);
     }
-    std::erase_if(state, [&](const EventPtr& e) { return e->type == "m.room.member" && !senders.contains(*e->state_key); });
+    std::erase_if(state,
+                  [&](const EventPtr& e) { return e->type == "m.room.member" && !senders.contains(*e->state_key); });
   }
   if (!filter.everything()) std::erase_if(state, [&](const EventPtr& e) { return !filter.matches(*e); });
   body += ",\"state\":[";

@@ -32,11 +32,13 @@ Task<Result<Page>> Pages::page(Reader& reader, Position from, Position to, std::
     const auto want = page_size(limit - page.events.size(), filter, std::exchange(first, false));
     CO_TRY(auto events, co_await rooms_.range(reader.room, back ? to : from, back ? from : to, want, dir));
     scanned += events.size();
-    page.more = events.size() == want && (!back || events.back()->type != "m.room.create" || !events.back()->is_state());
+    page.more =
+        events.size() == want && (!back || events.back()->type != "m.room.create" || !events.back()->is_state());
     const Position end = events.empty() ? from : back ? events.back()->pos : events.back()->pos + 1;
     CO_TRY_DO(co_await reader.prepare(visibility_, events));
     std::erase_if(events, [&](const EventPtr& e) { return !reader.sees(*e) || !filter.matches(*e); });
-    CO_TRY(events, co_await relations_.related_by(std::move(events), filter.related_by_rel_types, filter.related_by_senders));
+    CO_TRY(events,
+           co_await relations_.related_by(std::move(events), filter.related_by_rel_types, filter.related_by_senders));
     from = end;
     const auto room_for = std::min(events.size(), limit - page.events.size());
     if (room_for < events.size()) {

@@ -8,9 +8,9 @@
 namespace haechi::messenger {
 
 struct Page {
-  std::vector<EventPtr> events;   ///< in the direction of paging
-  Position next = 0;              ///< page token position to go on from
-  bool more = false;              ///< false: there is surely nothing further
+  std::vector<EventPtr> events;  ///< in the direction of paging
+  Position next = 0;             ///< page token position to go on from
+  bool more = false;             ///< false: there is surely nothing further
 };
 
 class Pages {

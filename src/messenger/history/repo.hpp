@@ -20,8 +20,8 @@ struct Scan {
     EventPtr event;
     double rank;
   };
-  std::vector<Match> matches;   ///< newest first
-  Position reached = 0;         ///< everything from here on was looked at; 0: there is no more
+  std::vector<Match> matches;  ///< newest first
+  Position reached = 0;        ///< everything from here on was looked at; 0: there is no more
   std::size_t rows = 0;
 };
 

@@ -27,16 +27,19 @@ Scan scan(store::Connection& c, const store::LateIndex& by_room, std::span<const
   std::ranges::sort(positions, std::greater{});
   for (const auto pos : positions) {
     ++out.rows;
-    c.each(kRow, [&](const store::Row& r) {
-      if (!r.is_null(4) || !query.may_match(r.text(2))) return;
-      auto e = event_from_row(r.text(2), r.text(1), r.text(3), {});
-      e->pos = pos;
-      e->room_num = r.i64(0);
-      // A hash in the index may belong to another room.
-      const bool ours = std::ranges::any_of(rooms, [&](const ScanRoom& room) { return room.num == e->room_num; });
-      if (!ours || !query.filter.EventFilter::matches(e->type, e->sender)) return;
-      if (const auto rank = query.rank(*e)) out.matches.push_back({std::move(e), *rank});
-    }, pos);
+    c.each(
+        kRow,
+        [&](const store::Row& r) {
+          if (!r.is_null(4) || !query.may_match(r.text(2))) return;
+          auto e = event_from_row(r.text(2), r.text(1), r.text(3), {});
+          e->pos = pos;
+          e->room_num = r.i64(0);
+          // A hash in the index may belong to another room.
+          const bool ours = std::ranges::any_of(rooms, [&](const ScanRoom& room) { return room.num == e->room_num; });
+          if (!ours || !query.filter.EventFilter::matches(e->type, e->sender)) return;
+          if (const auto rank = query.rank(*e)) out.matches.push_back({std::move(e), *rank});
+        },
+        pos);
   }
   return out;
 }

@@ -28,8 +28,8 @@ struct Running {
 std::vector<std::int64_t> rooms_of(const UserState& user, const RoomEventFilter& filter) {
   std::vector<std::int64_t> out;
   for (const auto& [num, ref] : user.rooms) {
-    const bool was_in = ref.membership == Membership::Join || ref.membership == Membership::Leave ||
-                        ref.membership == Membership::Ban;
+    const bool was_in =
+        ref.membership == Membership::Join || ref.membership == Membership::Leave || ref.membership == Membership::Ban;
     if (was_in && !ref.forgotten && filter.matches_room(ref.room_id)) out.push_back(num);
   }
   return out;
@@ -117,13 +117,14 @@ Task<Result<>> SearchApi::find(const SearchQuery& query, UserPtr user, Canceller
   const auto skip = std::min(query.cursor.skip, hits.size());
   const auto end = std::min(skip + query.limit, hits.size());
   if (end < hits.size()) {
-    const SearchQuery::Cursor next = query.by_rank ? SearchQuery::Cursor{newest, end}
-                                                   : SearchQuery::Cursor{hits[end - 1].event->pos, 0};
+    const SearchQuery::Cursor next =
+        query.by_rank ? SearchQuery::Cursor{newest, end} : SearchQuery::Cursor{hits[end - 1].event->pos, 0};
     findings.next_batch = cursor_text(next);
   } else if (before > 0) {
     findings.next_batch = cursor_text({before, 0});
   }
-  findings.hits.assign(hits.begin() + static_cast<std::ptrdiff_t>(skip), hits.begin() + static_cast<std::ptrdiff_t>(end));
+  findings.hits.assign(hits.begin() + static_cast<std::ptrdiff_t>(skip),
+                       hits.begin() + static_cast<std::ptrdiff_t>(end));
   co_return {};
 }
 

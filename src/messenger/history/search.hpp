@@ -34,10 +34,10 @@ class SearchApi {
     double rank;
   };
   struct Findings {
-    std::map<std::int64_t, std::optional<Reader>> readers;   ///< by room; nothing where the searcher may not read
-    std::vector<Hit> hits;                                   ///< of this page, in the order asked for
+    std::map<std::int64_t, std::optional<Reader>> readers;  ///< by room; nothing where the searcher may not read
+    std::vector<Hit> hits;                                  ///< of this page, in the order asked for
     std::size_t count = 0;
-    std::string next_batch;                                  ///< empty: nothing further
+    std::string next_batch;  ///< empty: nothing further
   };
   Answer search(net::Request& req);
   Task<Result<>> find(const SearchQuery& query, UserPtr user, Canceller* canceller, Findings& findings);

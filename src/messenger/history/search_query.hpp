@@ -10,8 +10,8 @@
 namespace haechi::messenger {
 
 struct SearchQuery {
-  std::vector<std::string> words;      ///< folded; an event must have all of them
-  std::vector<std::string> needles;    ///< the same as they stand in stored JSON
+  std::vector<std::string> words;    ///< folded; an event must have all of them
+  std::vector<std::string> needles;  ///< the same as they stand in stored JSON
   bool body = true, name = true, topic = true;
   RoomEventFilter filter;
   std::size_t limit = 10;

@@ -20,7 +20,8 @@ void append_list(std::string& out, const std::vector<std::string>& texts) {
   out += ']';
 }
 
-void append_group(std::string& out, std::string_view name, const std::map<std::string, std::vector<std::string>>& groups,
+void append_group(std::string& out, std::string_view name,
+                  const std::map<std::string, std::vector<std::string>>& groups,
                   const std::vector<std::string>& order) {
   append_json_string(out, name);
   out += ":{";
@@ -42,7 +43,8 @@ Task<Result<>> SearchApi::append_context(std::string& out, const SearchQuery::Co
   const auto pos = hit.event->pos;
   const RoomEventFilter everything;
   CO_TRY(const auto earlier, co_await pages_.page(reader, pos, 0, context.before, Direction::Backward, everything));
-  CO_TRY(const auto later, co_await pages_.page(reader, pos + 1, INT64_MAX, context.after, Direction::Forward, everything));
+  CO_TRY(const auto later,
+         co_await pages_.page(reader, pos + 1, INT64_MAX, context.after, Direction::Forward, everything));
   out += ",\"context\":{\"events_before\":[";
   CO_TRY_DO(co_await pages_.append(out, reader, earlier.events, device, clock_.wall_ms()));
   out += "],\"events_after\":[";

@@ -38,15 +38,15 @@ void RelationsApi::routes(net::Router& router) {
   using S = std::string;
   for (const S version : {"v1", "unstable"}) {
     const S base = "/_matrix/client/" + version + "/rooms/{roomId}/relations/{eventId}";
-    router.on<S, S>(Method::Get, base, [this](net::Request& req, S r, S e) {
-      return relations(req, std::move(r), std::move(e), {}, {});
-    });
+    router.on<S, S>(Method::Get, base,
+                    [this](net::Request& req, S r, S e) { return relations(req, std::move(r), std::move(e), {}, {}); });
     router.on<S, S, S>(Method::Get, base + "/{relType}", [this](net::Request& req, S r, S e, S rel) {
       return relations(req, std::move(r), std::move(e), std::move(rel), {});
     });
-    router.on<S, S, S, S>(Method::Get, base + "/{relType}/{eventType}", [this](net::Request& req, S r, S e, S rel, S type) {
-      return relations(req, std::move(r), std::move(e), std::move(rel), std::move(type));
-    });
+    router.on<S, S, S, S>(Method::Get, base + "/{relType}/{eventType}",
+                          [this](net::Request& req, S r, S e, S rel, S type) {
+                            return relations(req, std::move(r), std::move(e), std::move(rel), std::move(type));
+                          });
   }
   router.on<S>(Method::Get, "/_matrix/client/v1/rooms/{roomId}/threads",
                [this](net::Request& req, S r) { return threads(req, std::move(r)); });
@@ -102,7 +102,8 @@ RelationsApi::Answer RelationsApi::threads(net::Request& req, std::string room_i
   CO_TRY(auto limit, limit_param(req, kThreadsDefault, kThreadsMax));
   limit = std::max<std::size_t>(limit, 1);
   const auto include = req.param("include").value_or("all");
-  if (include != "all" && include != "participated") co_return fail(Errc::InvalidParam, "include is all or participated");
+  if (include != "all" && include != "participated")
+    co_return fail(Errc::InvalidParam, "include is all or participated");
   const bool participated = include == "participated";
   CO_TRY(auto reader, co_await access_.enter(std::move(room_id), session->user_id));
   const auto& user = session->user_id;

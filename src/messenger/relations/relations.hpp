@@ -25,10 +25,10 @@ struct Family {
     std::string event_id, sender;
   };
   EventPtr parent;
-  EventPtr edit;                       ///< the newest valid one
-  std::vector<Voice> thread;           ///< who replied
-  std::vector<Reference> references;   ///< oldest first, bounded
-  Position newest = 0;                 ///< of everything counted here
+  EventPtr edit;                      ///< the newest valid one
+  std::vector<Voice> thread;          ///< who replied
+  std::vector<Reference> references;  ///< oldest first, bounded
+  Position newest = 0;                ///< of everything counted here
   bool empty() const { return !edit && thread.empty() && references.empty(); }
 };
 using FamilyPtr = std::shared_ptr<Family>;
@@ -58,7 +58,7 @@ class Relations final : public BundleReader, public RelationGuard, public RoomOb
  private:
   struct RoomFamilies {
     std::int64_t room = 0;
-    std::uint64_t changes = 0;   ///< a read that began before the newest change is not kept
+    std::uint64_t changes = 0;  ///< a read that began before the newest change is not kept
     TextMap<FamilyPtr> by_parent;
   };
   using Families = TextMap<FamilyPtr>;
@@ -74,7 +74,7 @@ class Relations final : public BundleReader, public RelationGuard, public RoomOb
   Users& users_;
   Visibility& visibility_;
   const Clock& clock_;
-  std::list<RoomFamilies> recent_;   ///< front: used last
+  std::list<RoomFamilies> recent_;  ///< front: used last
   std::unordered_map<std::int64_t, std::list<RoomFamilies>::iterator> by_room_;
 };
 

@@ -23,7 +23,7 @@ bool has_relation(Connection& c, std::string_view parent_id, const std::vector<s
                   const std::vector<std::string>& senders);
 
 struct Kind {
-  std::string rel_type, event_type;   ///< empty: any
+  std::string rel_type, event_type;  ///< empty: any
 };
 /// Children with from <= pos < to, at most `limit`: the newest first, or the oldest.
 std::vector<Position> children(Connection& c, std::int64_t room, std::string_view parent_id, const Kind& kind,

@@ -40,23 +40,26 @@ Family read_family(Connection& c, const EventPtr& parent, const ChildSeen& seen)
   std::vector<Position> edits;
   std::vector<std::pair<Position, std::string>> references;
   TextMap<std::size_t> voices;
-  c.each(kFamily, [&](const Row& r) {
-    const Position pos = r.i64(0);
-    f.newest = pos;
-    if (seen && !seen(pos)) return;
-    const auto rel_type = r.text(1);
-    if (rel_type == "m.thread") {
-      const auto [it, added] = voices.try_emplace(r.str(3), f.thread.size());
-      if (added) f.thread.push_back({.sender = it->first});
-      auto& voice = f.thread[it->second];
-      ++voice.replies;
-      voice.latest = pos;
-    } else if (rel_type == "m.replace") {
-      if (r.text(2) == parent->type && r.text(3) == parent->sender) edits.push_back(pos);
-    } else if (rel_type == "m.reference") {
-      if (references.size() < Relations::kReferencesMax) references.emplace_back(pos, r.str(3));
-    }
-  }, parent->event_id, parent->room_num);
+  c.each(
+      kFamily,
+      [&](const Row& r) {
+        const Position pos = r.i64(0);
+        f.newest = pos;
+        if (seen && !seen(pos)) return;
+        const auto rel_type = r.text(1);
+        if (rel_type == "m.thread") {
+          const auto [it, added] = voices.try_emplace(r.str(3), f.thread.size());
+          if (added) f.thread.push_back({.sender = it->first});
+          auto& voice = f.thread[it->second];
+          ++voice.replies;
+          voice.latest = pos;
+        } else if (rel_type == "m.replace") {
+          if (r.text(2) == parent->type && r.text(3) == parent->sender) edits.push_back(pos);
+        } else if (rel_type == "m.reference") {
+          if (references.size() < Relations::kReferencesMax) references.emplace_back(pos, r.str(3));
+        }
+      },
+      parent->event_id, parent->room_num);
 
   for (auto& [pos, sender] : references) {
     if (auto id = c.one(kEventId, [](const Row& r) { return r.str(0); }, pos)) {
@@ -89,8 +92,9 @@ bool has_relation(Connection& c, std::string_view parent_id, const std::vector<s
 
 std::vector<Position> children(Connection& c, std::int64_t room, std::string_view parent_id, const Kind& kind,
                                Position from, Position to, std::size_t limit, Direction dir) {
-  return c.all(dir == Direction::Backward ? kChildrenDown : kChildrenUp, [](const Row& r) { return r.i64(0); }, parent_id,
-               from, to, room, kind.rel_type, kind.event_type, limit);
+  return c.all(
+      dir == Direction::Backward ? kChildrenDown : kChildrenUp, [](const Row& r) { return r.i64(0); }, parent_id, from,
+      to, room, kind.rel_type, kind.event_type, limit);
 }
 
 std::vector<Position> descendants(Connection& c, std::int64_t room, const std::string& parent_id, const Kind& kind,
@@ -102,13 +106,16 @@ std::vector<Position> descendants(Connection& c, std::int64_t room, const std::s
     std::vector<std::string> next;
     for (const auto& id : level) {
       if (known.size() >= rows_max) break;
-      c.each(kChildIds, [&](const Row& r) {
-        if (!known.emplace(r.text(3)).second) return;
-        next.push_back(r.str(3));
-        if (!kind.rel_type.empty() && r.text(1) != kind.rel_type) return;
-        if (!kind.event_type.empty() && r.text(2) != kind.event_type) return;
-        out.push_back(r.i64(0));
-      }, id, room, rows_max - known.size());
+      c.each(
+          kChildIds,
+          [&](const Row& r) {
+            if (!known.emplace(r.text(3)).second) return;
+            next.push_back(r.str(3));
+            if (!kind.rel_type.empty() && r.text(1) != kind.rel_type) return;
+            if (!kind.event_type.empty() && r.text(2) != kind.event_type) return;
+            out.push_back(r.i64(0));
+          },
+          id, room, rows_max - known.size());
     }
     level = std::move(next);
   }

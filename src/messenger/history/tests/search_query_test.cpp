@@ -9,7 +9,8 @@ namespace haechi::messenger {
 namespace {
 
 Result<SearchQuery> query(std::string_view criteria, std::optional<std::string> next = std::nullopt) {
-  const auto body = parse_json_object(std::string(R"({"search_categories":{"room_events":)") + std::string(criteria) + "}}");
+  const auto body =
+      parse_json_object(std::string(R"({"search_categories":{"room_events":)") + std::string(criteria) + "}}");
   REQUIRE(body);
   return SearchQuery::parse(*body, next);
 }
@@ -106,9 +107,10 @@ TEST_CASE("keys choose where to look") {
 }
 
 TEST_CASE("what is no search is refused") {
-  for (const std::string_view bad : {R"({})", R"({"search_term":5})", R"({"search_term":"x","keys":"y"})",
-                                     R"({"search_term":"x","keys":["content.other"]})", R"({"search_term":"x","filter":[]})",
-                                     R"({"search_term":"x","filter":{"limit":-1}})", R"({"search_term":"x","order_by":"size"})"}) {
+  for (const std::string_view bad :
+       {R"({})", R"({"search_term":5})", R"({"search_term":"x","keys":"y"})",
+        R"({"search_term":"x","keys":["content.other"]})", R"({"search_term":"x","filter":[]})",
+        R"({"search_term":"x","filter":{"limit":-1}})", R"({"search_term":"x","order_by":"size"})"}) {
     CAPTURE(bad);
     CHECK_FALSE(query(bad));
   }

@@ -24,7 +24,8 @@ TEST_CASE("an edit counts for the same sender, type and room, and only for messa
   CHECK_FALSE(is_valid_edit(original, event(kEdit, "@b:x")));
   CHECK_FALSE(is_valid_edit(original, event(kEdit, "@a:x", "org.example")));
   CHECK_FALSE(is_valid_edit(original, event(R"({"m.relates_to":{"event_id":"$e","rel_type":"m.replace"}})")));
-  CHECK_FALSE(is_valid_edit(original, event(R"({"m.new_content":5,"m.relates_to":{"event_id":"$e","rel_type":"m.replace"}})")));
+  CHECK_FALSE(
+      is_valid_edit(original, event(R"({"m.new_content":5,"m.relates_to":{"event_id":"$e","rel_type":"m.replace"}})")));
 
   Event elsewhere = event(kEdit);
   elsewhere.room_num = 2;
