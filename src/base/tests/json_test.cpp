@@ -5,8 +5,9 @@
 using namespace haechi;
 
 TEST_CASE("what is not JSON is refused") {
-  for (const char* text : {"", " ", "{", "{]", "{\"a\":1,}", "{'a':1}", "{\"a\":1}x", "{\"a\":1}{}", "/**/{}", "NaN", "01", "\"\t\"", "\"\\x\"",
-                           "\"\xff\"", "\"\xed\xa0\x80\"", "\"\\ud800\"", "\"\\udc00\"", "tru"}) {
+  for (const char* text :
+       {"", " ", "{", "{]", "{\"a\":1,}", "{'a':1}", "{\"a\":1}x", "{\"a\":1}{}", "/**/{}", "NaN", "01", "\"\t\"",
+        "\"\\x\"", "\"\xff\"", "\"\xed\xa0\x80\"", "\"\\ud800\"", "\"\\udc00\"", "tru"}) {
     CAPTURE(text);
     const auto v = parse_json(text);
     REQUIRE_FALSE(v);
@@ -30,7 +31,8 @@ TEST_CASE("the top level of an object is an object") {
 }
 
 TEST_CASE("getters give nothing for what is absent or of another type") {
-  const auto o = must_parse_object(R"({"s":"x","i":5,"d":5.0,"u":18446744073709551615,"b":true,"o":{},"a":[],"n":null})");
+  const auto o =
+      must_parse_object(R"({"s":"x","i":5,"d":5.0,"u":18446744073709551615,"b":true,"o":{},"a":[],"n":null})");
   CHECK(get_string(o, "s") == "x");
   CHECK(get_int(o, "i") == 5);
   CHECK(get_bool(o, "b") == true);

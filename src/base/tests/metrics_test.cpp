@@ -16,7 +16,9 @@ TEST_CASE("metrics are rendered as Prometheus reads them") {
   seconds.observe(0.001);
   seconds.observe(1000);
   const auto page = metrics.render();
-  const auto has = [&](std::string_view line) { return ("\n" + page).find("\n" + std::string(line) + "\n") != std::string::npos; };
+  const auto has = [&](std::string_view line) {
+    return ("\n" + page).find("\n" + std::string(line) + "\n") != std::string::npos;
+  };
   CHECK(has("# HELP requests_total Requests"));
   CHECK(has("# TYPE requests_total counter"));
   CHECK(has(R"(requests_total{route="/a"} 2)"));

@@ -69,7 +69,10 @@ TEST_CASE("stripped state has four members") {
 }
 
 TEST_CASE("only a whole relation counts as one") {
-  struct Row { const char* content; const char* rel_type; };
+  struct Row {
+    const char* content;
+    const char* rel_type;
+  };
   for (const auto& r : {
            Row{R"({"m.relates_to":{"event_id":"$p","rel_type":"m.thread"}})", "m.thread"},
            Row{R"({"m.relates_to":{"event_id":"$p","key":"x","rel_type":"m.annotation"}})", "m.annotation"},
@@ -90,8 +93,12 @@ TEST_CASE("only a whole relation counts as one") {
 
 TEST_CASE("membership is a member event's and survives wrong types") {
   CHECK(messenger::room_test::make_member(1, "@a:hs", "join")->membership() == "join");
-  CHECK(make_event({.type = "m.room.member", .state_key = "@a:hs", .content = R"({"membership":5})"})->membership().empty());
-  CHECK(make_event({.type = "m.room.name", .state_key = "", .content = R"({"membership":"join"})"})->membership().empty());
+  CHECK(make_event({.type = "m.room.member", .state_key = "@a:hs", .content = R"({"membership":5})"})
+            ->membership()
+            .empty());
+  CHECK(make_event({.type = "m.room.name", .state_key = "", .content = R"({"membership":"join"})"})
+            ->membership()
+            .empty());
 }
 
 TEST_CASE("what only the server knows survives being stored") {
@@ -131,7 +138,8 @@ TEST_CASE("the redacted event is found in the content or beside it") {
                           R"({"content":{},"redacts":"$t","sender":"@a:hs","type":"m.room.redaction"})"}) {
     CHECK(event_from_row(pdu, "$e", "", "")->redacts == "$t");
   }
-  CHECK(event_from_row(R"({"content":{"redacts":"$t"},"sender":"@a:hs","type":"m.room.message"})", "$e", "", "")->redacts.empty());
+  CHECK(event_from_row(R"({"content":{"redacts":"$t"},"sender":"@a:hs","type":"m.room.message"})", "$e", "", "")
+            ->redacts.empty());
 }
 
 TEST_CASE("a damaged row is an error and not an event") {

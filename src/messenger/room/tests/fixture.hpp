@@ -33,7 +33,8 @@ class TempDir {
 /// A database whose commits fail while told to.
 class UnsafeDatabase final : public store::Database {
  public:
-  UnsafeDatabase(std::unique_ptr<store::Database> inner, const bool& broken) : inner_(std::move(inner)), broken_(broken) {}
+  UnsafeDatabase(std::unique_ptr<store::Database> inner, const bool& broken)
+      : inner_(std::move(inner)), broken_(broken) {}
   std::unique_ptr<store::Connection> connect(store::Access access) override {
     auto c = inner_->connect(access);
     if (access == store::Access::ReadOnly) return c;
@@ -103,9 +104,14 @@ struct Node {
     if (!version.creators_are_infinite) levels["users"] = json::object{{"@alice:hs", 100}};
     std::vector<NewEvent> out;
     out.push_back({.sender = "@alice:hs", .type = "m.room.create", .state_key = "", .content = std::move(create)});
-    out.push_back({.sender = "@alice:hs", .type = "m.room.member", .state_key = "@alice:hs", .content = {{"membership", "join"}}});
-    out.push_back({.sender = "@alice:hs", .type = "m.room.power_levels", .state_key = "", .content = std::move(levels)});
-    out.push_back({.sender = "@alice:hs", .type = "m.room.join_rules", .state_key = "", .content = {{"join_rule", "public"}}});
+    out.push_back({.sender = "@alice:hs",
+                   .type = "m.room.member",
+                   .state_key = "@alice:hs",
+                   .content = {{"membership", "join"}}});
+    out.push_back(
+        {.sender = "@alice:hs", .type = "m.room.power_levels", .state_key = "", .content = std::move(levels)});
+    out.push_back(
+        {.sender = "@alice:hs", .type = "m.room.join_rules", .state_key = "", .content = {{"join_rule", "public"}}});
     return out;
   }
 
@@ -115,8 +121,12 @@ struct Node {
     REQUIRE(e);
     return *e;
   }
-  EventPtr set(const RoomPtr& room, std::string type, json::object content, std::string key = "", std::string sender = "@alice:hs") {
-    auto e = send(room, {.sender = std::move(sender), .type = std::move(type), .state_key = std::move(key), .content = std::move(content)});
+  EventPtr set(const RoomPtr& room, std::string type, json::object content, std::string key = "",
+               std::string sender = "@alice:hs") {
+    auto e = send(room, {.sender = std::move(sender),
+                         .type = std::move(type),
+                         .state_key = std::move(key),
+                         .content = std::move(content)});
     REQUIRE(e);
     return *e;
   }
@@ -125,7 +135,10 @@ struct Node {
     return set(room, "m.room.member", {{"membership", membership}}, std::move(user), std::move(sender));
   }
   EventPtr redact(const RoomPtr& room, EventPtr target, std::string sender = "@alice:hs") {
-    auto e = send(room, {.sender = std::move(sender), .type = "m.room.redaction", .content = {{"reason", "spam"}}, .redact_target = std::move(target)});
+    auto e = send(room, {.sender = std::move(sender),
+                         .type = "m.room.redaction",
+                         .content = {{"reason", "spam"}},
+                         .redact_target = std::move(target)});
     REQUIRE(e);
     return *e;
   }

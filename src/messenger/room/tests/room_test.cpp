@@ -25,7 +25,10 @@ struct Fixture {
 };
 
 std::shared_ptr<Event> name(Position pos, std::string text) {
-  return make_event({.pos = pos, .type = "m.room.name", .state_key = "", .content = "{\"name\":\"" + text + "\"}",
+  return make_event({.pos = pos,
+                     .type = "m.room.name",
+                     .state_key = "",
+                     .content = "{\"name\":\"" + text + "\"}",
                      .event_id = "$name" + std::to_string(pos)});
 }
 
@@ -70,7 +73,11 @@ TEST_CASE_FIXTURE(Fixture, "after a crash the head is what is committed") {
 }
 
 TEST_CASE_FIXTURE(Fixture, "joined and invited members are counted by what they were before") {
-  struct Row { const char* user; const char* membership; std::size_t joined, invited; };
+  struct Row {
+    const char* user;
+    const char* membership;
+    std::size_t joined, invited;
+  };
   Position pos = 0;
   for (const auto& r : {Row{"@a:hs", "join", 1, 0}, Row{"@b:hs", "invite", 1, 1}, Row{"@b:hs", "join", 2, 0},
                         Row{"@a:hs", "join", 2, 0}, Row{"@b:hs", "ban", 1, 0}, Row{"@b:hs", "leave", 1, 0},
@@ -129,7 +136,8 @@ TEST_CASE_FIXTURE(Fixture, "a redacted event takes the old one's place wherever 
 }
 
 TEST_CASE_FIXTURE(Fixture, "memory keeps the newest events and knows from where on it has all") {
-  for (Position pos = 1; pos <= 500; ++pos) commit(make_event({.pos = pos * 10, .event_id = "$" + std::to_string(pos)}));
+  for (Position pos = 1; pos <= 500; ++pos)
+    commit(make_event({.pos = pos * 10, .event_id = "$" + std::to_string(pos)}));
   CHECK(room.timeline().size() == Room::kTimelineMax);
   CHECK(room.timeline().front()->pos == 3010);
   CHECK(room.timeline_from() == 3001);

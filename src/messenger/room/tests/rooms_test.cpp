@@ -18,7 +18,8 @@ std::vector<Position> positions(const std::vector<EventPtr>& events) {
 }
 
 /// What range() must answer, from the list of all positions.
-std::vector<Position> expected(const std::vector<Position>& all, Position from, Position to, std::size_t limit, Direction dir) {
+std::vector<Position> expected(const std::vector<Position>& all, Position from, Position to, std::size_t limit,
+                               Direction dir) {
   std::vector<Position> out;
   for (const auto p : all) {
     if (p >= from && p < to) out.push_back(p);
@@ -32,7 +33,8 @@ void check_ranges(Node& node, const RoomPtr& room, const std::vector<Position>& 
   const Position last = all.back();
   for (const Position from : {Position{0}, Position{1}, last / 3, last / 2, last - 20, last, last + 1}) {
     for (const Position to : {Position{1}, last / 3 + 7, last / 2 + 1, last - 10, last, last + 1, last + 100}) {
-      for (const std::size_t limit : {std::size_t{0}, std::size_t{1}, std::size_t{10}, std::size_t{150}, std::size_t{5000}}) {
+      for (const std::size_t limit :
+           {std::size_t{0}, std::size_t{1}, std::size_t{10}, std::size_t{150}, std::size_t{5000}}) {
         for (const auto dir : {Direction::Backward, Direction::Forward}) {
           const auto got = node.loop.run(node.rooms->range(room, from, to, limit, dir));
           REQUIRE(got);

@@ -13,7 +13,9 @@ using messenger::room_test::make_member;
 namespace {
 
 EventPtr setting(Position pos, std::string_view value) {
-  return make_event({.pos = pos, .type = "m.room.history_visibility", .state_key = "",
+  return make_event({.pos = pos,
+                     .type = "m.room.history_visibility",
+                     .state_key = "",
                      .content = "{\"history_visibility\":\"" + std::string(value) + "\"}"});
 }
 EventPtr message(Position pos) { return make_event({.pos = pos}); }
@@ -37,24 +39,26 @@ TEST_CASE("who sees a message at position 10, by visibility and by when they wer
   };
   for (const auto& r : {
            // stays                                world  shared invited joined
-           Row{"",                                  true,  false, false, false},   // never there
-           Row{"5 join",                            true,  true,  true,  true},    // joined before
-           Row{"15 join",                           true,  true,  false, false},   // joined after
-           Row{"5 invite",                          true,  false, true,  false},   // invited only
-           Row{"5 invite, 15 join",                 true,  true,  true,  false},   // invited then, joined after
-           Row{"12 invite, 15 join",                true,  true,  false, false},   // invited after
-           Row{"3 join, 5 leave",                   true,  false, false, false},   // gone by then
-           Row{"3 join, 15 leave",                  true,  true,  true,  true},    // there then, gone now
-           Row{"3 join, 5 leave, 15 join",          true,  true,  false, false},   // away meanwhile
-           Row{"3 join, 5 ban",                     true,  false, false, false},
-           Row{"5 knock",                           true,  false, false, false},
-           Row{"5 knock, 15 join",                  true,  true,  false, false},
-           Row{"3 join, 5 leave, 7 invite",         true,  false, true,  false},
-           Row{"15 invite, 16 leave",               true,  false, false, false},   // refused
+           Row{"", true, false, false, false},                         // never there
+           Row{"5 join", true, true, true, true},                      // joined before
+           Row{"15 join", true, true, false, false},                   // joined after
+           Row{"5 invite", true, false, true, false},                  // invited only
+           Row{"5 invite, 15 join", true, true, true, false},          // invited then, joined after
+           Row{"12 invite, 15 join", true, true, false, false},        // invited after
+           Row{"3 join, 5 leave", true, false, false, false},          // gone by then
+           Row{"3 join, 15 leave", true, true, true, true},            // there then, gone now
+           Row{"3 join, 5 leave, 15 join", true, true, false, false},  // away meanwhile
+           Row{"3 join, 5 ban", true, false, false, false}, Row{"5 knock", true, false, false, false},
+           Row{"5 knock, 15 join", true, true, false, false},
+           Row{"3 join, 5 leave, 7 invite", true, false, true, false},
+           Row{"15 invite, 16 leave", true, false, false, false},  // refused
        }) {
     CAPTURE(r.stays);
-    const std::pair<const char*, bool> cases[] = {
-        {"world_readable", r.world}, {"shared", r.shared}, {"invited", r.invited}, {"joined", r.joined}, {"nonsense", r.shared}};
+    const std::pair<const char*, bool> cases[] = {{"world_readable", r.world},
+                                                  {"shared", r.shared},
+                                                  {"invited", r.invited},
+                                                  {"joined", r.joined},
+                                                  {"nonsense", r.shared}};
     for (const auto& [visibility, sees] : cases) {
       CAPTURE(visibility);
       CHECK(Seer("@bob:hs", {setting(2, visibility)}, stays(r.stays)).sees(*message(10)) == sees);
@@ -64,9 +68,13 @@ TEST_CASE("who sees a message at position 10, by visibility and by when they wer
 }
 
 TEST_CASE("each event is judged by the visibility of its time") {
-  const Seer late("@bob:hs", {setting(2, "shared"), setting(10, "joined"), setting(20, "world_readable"), setting(30, "invited")},
+  const Seer late("@bob:hs",
+                  {setting(2, "shared"), setting(10, "joined"), setting(20, "world_readable"), setting(30, "invited")},
                   stays("50 join"));
-  struct Row { Position pos; bool sees; };
+  struct Row {
+    Position pos;
+    bool sees;
+  };
   for (const auto& r : {Row{1, true}, Row{5, true}, Row{15, false}, Row{25, true}, Row{35, false}, Row{55, true}}) {
     CAPTURE(r.pos);
     CHECK(late.sees(*message(r.pos)) == r.sees);

@@ -62,8 +62,11 @@ TEST_CASE("a room of every version begins with its create event and is the same 
       node.say(room, "second", "@bob:hs");
       node.set(room, "m.room.name", {{"name", "A"}});
       const auto name = node.set(room, "m.room.name", {{"name", "B"}});
-      auto sent = node.send(room, {.sender = "@bob:hs", .type = "m.room.message", .content = {{"body", "x"}},
-                                   .device = "@bob:hs|PHONE", .txn_id = "t1"});
+      auto sent = node.send(room, {.sender = "@bob:hs",
+                                   .type = "m.room.message",
+                                   .content = {{"body", "x"}},
+                                   .device = "@bob:hs|PHONE",
+                                   .txn_id = "t1"});
       REQUIRE(sent);
       node.redact(room, first);
       node.redact(room, *sent, "@bob:hs");
@@ -93,7 +96,12 @@ TEST_CASE("what the room's rules refuse leaves nothing behind") {
   Node node(dir.file("db"));
   const auto room = node.create();
   const auto before = picture(*room);
-  struct Row { const char* sender; const char* type; std::optional<std::string> key; json::object content; };
+  struct Row {
+    const char* sender;
+    const char* type;
+    std::optional<std::string> key;
+    json::object content;
+  };
   const Row rows[] = {{"@eve:hs", "m.room.message", {}, {{"body", "x"}}},
                       {"@eve:hs", "m.room.name", "", {{"name", "x"}}},
                       {"@eve:hs", "m.room.member", "@alice:hs", {{"membership", "ban"}}},
@@ -107,9 +115,11 @@ TEST_CASE("what the room's rules refuse leaves nothing behind") {
     REQUIRE_FALSE(sent);
     CHECK(sent.error().is(EventErrc::Forbidden));
   }
-  const auto float_body = node.send(room, {.sender = "@alice:hs", .type = "m.room.message", .content = {{"body", 1.5}}});
+  const auto float_body =
+      node.send(room, {.sender = "@alice:hs", .type = "m.room.message", .content = {{"body", 1.5}}});
   CHECK(float_body.error().is(EventErrc::BadJson));
-  const auto large = node.send(room, {.sender = "@alice:hs", .type = "m.room.message", .content = {{"body", std::string(70'000, 'x')}}});
+  const auto large = node.send(
+      room, {.sender = "@alice:hs", .type = "m.room.message", .content = {{"body", std::string(70'000, 'x')}}});
   CHECK(large.error().is(EventErrc::TooLarge));
   CHECK_FALSE(room->has_flight());
   CHECK(picture(*room) == before);
@@ -120,19 +130,21 @@ TEST_CASE("all of several events or none") {
   TempDir dir;
   Node node(dir.file("db"));
   const auto room = node.create();
-  const auto message = [](std::string sender) { return NewEvent{.sender = std::move(sender), .type = "m.room.message", .content = {{"body", "x"}}}; };
+  const auto message = [](std::string sender) {
+    return NewEvent{.sender = std::move(sender), .type = "m.room.message", .content = {{"body", "x"}}};
+  };
   CHECK_FALSE(node.loop.run(node.writer->send_all(room, {message("@alice:hs"), message("@eve:hs")})));
   CHECK_FALSE(room->has_flight());
   CHECK(room->timeline().size() == 4);
   // The second is allowed by what the first does.
-  const NewEvent join{.sender = "@eve:hs", .type = "m.room.member", .state_key = "@eve:hs", .content = {{"membership", "join"}}};
+  const NewEvent join{
+      .sender = "@eve:hs", .type = "m.room.member", .state_key = "@eve:hs", .content = {{"membership", "join"}}};
   const auto both = node.loop.run(node.writer->send_all(room, {join, message("@eve:hs")}));
   REQUIRE(both);
   CHECK(both->at(1)->pos == both->at(0)->pos + 1);
   // A refusal of the extra rows undoes the events.
-  const auto refused = node.loop.run(node.writer->send_all(room, {message("@eve:hs")}, [](journal::Tx&) -> Result<> {
-    return fail(haechi::Errc::Conflict, "taken");
-  }));
+  const auto refused = node.loop.run(node.writer->send_all(
+      room, {message("@eve:hs")}, [](journal::Tx&) -> Result<> { return fail(haechi::Errc::Conflict, "taken"); }));
   REQUIRE_FALSE(refused);
   CHECK(refused.error().is(haechi::Errc::Conflict));
   CHECK_FALSE(room->has_flight());
@@ -146,9 +158,11 @@ TEST_CASE("a commit that fails leaves no flight, and the room goes on") {
   const auto before = picture(*room);
   node.store_broken = true;
   CHECK(node.send(room, {.sender = "@alice:hs", .type = "m.room.name", .state_key = "", .content = {{"name", "lost"}}})
-            .error().is(journal::Errc::Failed));
+            .error()
+            .is(journal::Errc::Failed));
   CHECK(node.loop.run(node.writer->create_room(kRoomVersion11, "!lost:hs", Node::first_events(kRoomVersion11), nullptr))
-            .error().is(journal::Errc::Failed));
+            .error()
+            .is(journal::Errc::Failed));
   CHECK_FALSE(room->has_flight());
   CHECK(picture(*room) == before);
   CHECK(node.rooms->find("!lost:hs") == nullptr);
@@ -169,8 +183,12 @@ TEST_CASE("what was built on an event that was not committed is not committed ei
   };
   Scope scope;
   node.store_broken = true;
-  scope.spawn(note(*node.writer, room, {.sender = "@bob:hs", .type = "m.room.member", .state_key = "@bob:hs", .content = {{"membership", "join"}}}, sent));
-  scope.spawn(note(*node.writer, room, {.sender = "@bob:hs", .type = "m.room.message", .content = {{"body", "x"}}}, sent));
+  scope.spawn(
+      note(*node.writer, room,
+           {.sender = "@bob:hs", .type = "m.room.member", .state_key = "@bob:hs", .content = {{"membership", "join"}}},
+           sent));
+  scope.spawn(
+      note(*node.writer, room, {.sender = "@bob:hs", .type = "m.room.message", .content = {{"body", "x"}}}, sent));
   CHECK(room->head_joined_count() == 2);
   node.loop.run_until([&] { return scope.running() == 0; });
   CHECK(sent == std::vector<bool>{false, false});
@@ -187,7 +205,8 @@ TEST_CASE("the same claim gives the same event, also after a restart") {
     auto claim = node.loop.run(node.journal->claim(key));
     REQUIRE(claim);
     if (claim->answer()) return *claim->answer();
-    auto e = node.loop.run(node.writer->send(room, {.sender = "@alice:hs", .type = "m.room.message", .content = {{"body", "x"}}}, *std::move(claim)));
+    auto e = node.loop.run(node.writer->send(
+        room, {.sender = "@alice:hs", .type = "m.room.message", .content = {{"body", "x"}}}, *std::move(claim)));
     REQUIRE(e);
     return (*e)->event_id;
   };
@@ -212,7 +231,8 @@ TEST_CASE("a redaction needs its power or one's own event") {
   node.member(room, "@bob:hs", "join");
   const auto hers = node.say(room, "hers");
   const auto his = node.say(room, "his", "@bob:hs");
-  const auto forbidden = node.send(room, {.sender = "@bob:hs", .type = "m.room.redaction", .content = {}, .redact_target = hers});
+  const auto forbidden =
+      node.send(room, {.sender = "@bob:hs", .type = "m.room.redaction", .content = {}, .redact_target = hers});
   REQUIRE_FALSE(forbidden);
   CHECK(forbidden.error().is(EventErrc::Forbidden));
   CHECK_FALSE(room->has_flight());

@@ -72,7 +72,12 @@ TEST_CASE("every field of a filter is read where the specification puts it") {
 }
 
 TEST_CASE("types are globs, senders are not") {
-  struct Row { const char* filter; const char* type; const char* sender; bool shown; };
+  struct Row {
+    const char* filter;
+    const char* type;
+    const char* sender;
+    bool shown;
+  };
   for (const auto& r : {
            Row{R"({})", "m.room.message", "@a:hs", true},
            Row{R"({"types":[]})", "m.room.message", "@a:hs", false},
@@ -93,9 +98,13 @@ TEST_CASE("types are globs, senders are not") {
 }
 
 TEST_CASE("contains_url asks for a string at the top of the content") {
-  struct Row { const char* content; bool has; };
-  for (const auto& r : {Row{R"({"url":"mxc://hs/a"})", true}, Row{R"({"url":5})", false}, Row{R"({"info":{"url":"x"}})", false},
-                        Row{R"({"body":"\"url\":"})", false}, Row{"{}", false}}) {
+  struct Row {
+    const char* content;
+    bool has;
+  };
+  for (const auto& r :
+       {Row{R"({"url":"mxc://hs/a"})", true}, Row{R"({"url":5})", false}, Row{R"({"info":{"url":"x"}})", false},
+        Row{R"({"body":"\"url\":"})", false}, Row{"{}", false}}) {
     CAPTURE(r.content);
     const auto e = make_event({.type = "m.room.message", .content = r.content});
     CHECK(room_filter(R"({"contains_url":true})").matches(*e) == r.has);
@@ -105,7 +114,10 @@ TEST_CASE("contains_url asks for a string at the top of the content") {
 }
 
 TEST_CASE("a wrong type is refused and the field is named") {
-  struct Row { const char* text; const char* named; };
+  struct Row {
+    const char* text;
+    const char* named;
+  };
   for (const auto& r : {
            Row{R"({"room":[]})", "room"},
            Row{R"({"room":"x"})", "room"},

@@ -16,9 +16,27 @@ TEST_CASE("a sync token of a position alone has given every message up to there"
 }
 
 TEST_CASE("what no server of ours wrote is not a sync token") {
-  for (const char* text : {"", "s", "7", "t7", "s-1", "s1_2", "s1_2_", "s1__3", "s1_2_3_4", "s1_-2_3", "s1_2_-3", "s1_2_3 ",
-                           " s1", "S1", "s0x1", "s1.0", "s+1", "s99999999999999999999", "s9223372036854775807",
-                           "s1_9223372036854775807_1", "s1_2_9223372036854775807",
+  for (const char* text : {"",
+                           "s",
+                           "7",
+                           "t7",
+                           "s-1",
+                           "s1_2",
+                           "s1_2_",
+                           "s1__3",
+                           "s1_2_3_4",
+                           "s1_-2_3",
+                           "s1_2_-3",
+                           "s1_2_3 ",
+                           " s1",
+                           "S1",
+                           "s0x1",
+                           "s1.0",
+                           "s+1",
+                           "s99999999999999999999",
+                           "s9223372036854775807",
+                           "s1_9223372036854775807_1",
+                           "s1_2_9223372036854775807",
                            "s1111111111111111111111111111111111111111111111111111111111111111111_1_1"}) {
     CAPTURE(text);
     CHECK_FALSE(SyncToken::parse(text));
@@ -26,10 +44,13 @@ TEST_CASE("what no server of ours wrote is not a sync token") {
 }
 
 TEST_CASE("page tokens stand between events, and sync tokens after what they gave") {
-  struct Row { const char* text; std::optional<haechi::journal::Position> before; };
-  for (const auto& [text, before] :
-       {Row{"t0", 0}, Row{"t15", 15}, Row{"s14", 15}, Row{"s14_9_3", 15}, Row{"", {}}, Row{"t", {}}, Row{"t-1", {}},
-        Row{"15", {}}, Row{"t1_2", {}}, Row{"s1_2", {}}, Row{"t9223372036854775807", {}}, Row{"s9223372036854775807", {}}}) {
+  struct Row {
+    const char* text;
+    std::optional<haechi::journal::Position> before;
+  };
+  for (const auto& [text, before] : {Row{"t0", 0}, Row{"t15", 15}, Row{"s14", 15}, Row{"s14_9_3", 15}, Row{"", {}},
+                                     Row{"t", {}}, Row{"t-1", {}}, Row{"15", {}}, Row{"t1_2", {}}, Row{"s1_2", {}},
+                                     Row{"t9223372036854775807", {}}, Row{"s9223372036854775807", {}}}) {
     CAPTURE(text);
     CHECK(parse_page_token(text) == before);
   }
