@@ -160,7 +160,7 @@ Module::Parts::Parts(Needs n, Options o)
       register_api(gate, n.identity, options),
       profile_api(gate, profiles),
       user_directory_api(gate, n.readers, n.identity.accounts()),
-      send_api(gate, rooms, writer, relations, directory, n.journal),
+      send_api(gate, rooms, writer, members, relations, directory, n.journal),
       sync_api(gate, sync, filters),
       sliding_sync_api(gate, sliding_sync),
       account_data_api(gate, account_data, push_rules),

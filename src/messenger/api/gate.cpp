@@ -3,6 +3,33 @@
 #include "messenger/errc.hpp"
 
 namespace haechi::messenger {
+namespace {
+
+/// What clients send is stored within other JSON (an event around its content, the
+/// feed around account data, an event within another's unsigned) and must still be
+/// readable there: kJsonDepthMax holds for the whole.
+constexpr std::size_t kBodyDepthMax = kJsonDepthMax - 20;
+
+bool too_deep(std::string_view text) {
+  std::size_t depth = 0;
+  bool in_string = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (in_string) {
+      if (c == '\\') ++i;
+      else if (c == '"') in_string = false;
+    } else if (c == '"') {
+      in_string = true;
+    } else if (c == '{' || c == '[') {
+      if (++depth > kBodyDepthMax) return true;
+    } else if ((c == '}' || c == ']') && depth > 0) {
+      --depth;
+    }
+  }
+  return false;
+}
+
+}  // namespace
 
 Gate::Gate(identity::Sessions& sessions, const Clock& clock, const Limits& limits)
     : messages(clock, limits.message),
@@ -70,6 +97,7 @@ Result<json::object> read_body(const net::Request& req, EmptyBody empty) {
   auto value = parse_json(req.body);
   if (!value) return fail(Errc::NotJson, "The request body is " + value.error().message);
   if (!value->is_object()) return fail(Errc::BadJson, "The request body must be a JSON object");
+  if (too_deep(req.body)) return fail(Errc::BadJson, "The request body is nested too deeply");
   return std::move(value->get_object());
 }
 

@@ -64,7 +64,8 @@ DirectoryApi::Answer DirectoryApi::delete_alias(net::Request& req, std::string a
 DirectoryApi::Answer DirectoryApi::room_aliases(net::Request& req, std::string room_id) {
   CO_TRY(const auto session, co_await gate_.require(req, Guests::Allowed));
   auto found = co_await rooms_.get(std::move(room_id));
-  if (!found || ((*found)->membership(session->user_id) != Membership::Join && !world_readable(**found))) {
+  if (!found) co_return not_in_room(std::move(found.error()));
+  if ((*found)->membership(session->user_id) != Membership::Join && !world_readable(**found)) {
     co_return fail(Errc::Forbidden, "You are not in this room");
   }
   CO_TRY(const auto aliases, co_await directory_.aliases_of((*found)->num));

@@ -267,9 +267,11 @@ Task<Result<std::string>> DeviceKeys::claim(json::object body) {
     for (const auto& claim : claims) {
       const auto key = claim_one(tx, claim);
       if (!key) continue;
+      auto value = parse_json(key->json);
+      if (!value) continue;
       auto& devices = given[claim.user];
       if (!devices.is_object()) devices.emplace_object();
-      devices.get_object()[claim.device] = json::object{{claim.algorithm + ':' + key->key_id, json::parse(key->json)}};
+      devices.get_object()[claim.device] = json::object{{claim.algorithm + ':' + key->key_id, *std::move(value)}};
     }
     return to_text(json::object{{"one_time_keys", std::move(given)}, {"failures", json::object()}});
   };

@@ -17,6 +17,11 @@ std::vector<Position> within(std::vector<Position> positions, Position from, Pos
 
 }  // namespace
 
+std::unexpected<Error> not_in_room(Error error) {
+  if (error.is(Errc::NotFound)) return fail(Errc::Forbidden, "You are not in this room");
+  return std::unexpected(std::move(error));
+}
+
 std::uint64_t event_key(std::string_view event_id) {
   // An event id is a hash already: sixteen of its characters mixed are enough.
   std::uint64_t a = 0;
@@ -125,9 +130,14 @@ Task<Result<std::vector<RoomPtr>>> Rooms::get_all(std::vector<std::int64_t> nums
     std::vector<Position> recent;
   };
   std::vector<Wanted> missing;
+  // Held until the end: a room must not be evicted because another one comes in.
+  std::unordered_map<std::int64_t, RoomPtr> held;
   const Position stored_to = by_room_.indexed_upto() + 1;
   for (const auto num : nums) {
-    if (find(num)) continue;
+    if (auto room = find(num)) {
+      held.emplace(num, std::move(room));
+      continue;
+    }
     missing.push_back({num, by_room_.find_recent(static_cast<std::uint64_t>(num), INT64_MAX, repo::kTimelineLoaded)});
   }
   if (!missing.empty()) {
@@ -141,12 +151,15 @@ Task<Result<std::vector<RoomPtr>>> Rooms::get_all(std::vector<std::int64_t> nums
       return out;
     });
     if (!loaded) co_return std::unexpected(std::move(loaded.error()));
-    for (auto& room : *loaded) adopt(std::move(room));
+    for (auto& room : *loaded) {
+      const auto num = room->num;
+      held.emplace(num, adopt(std::move(room)));
+    }
   }
   std::vector<RoomPtr> out;
   out.reserve(nums.size());
   for (const auto num : nums) {
-    if (auto room = find(num)) out.push_back(std::move(room));
+    if (const auto it = held.find(num); it != held.end()) out.push_back(it->second);
   }
   co_return out;
 }
@@ -324,15 +337,19 @@ void Rooms::evict_some() {
   // Rooms that nobody in memory looks at and nobody holds can be read again.
   constexpr std::size_t kRoomsMax = 50'000;
   if (by_num_.size() <= kRoomsMax) return;
-  std::size_t tried = 0;
-  for (auto it = by_num_.begin(); it != by_num_.end() && tried < 64; ++tried) {
-    const Room& room = *it->second;
-    if (it->second.use_count() > 2 || !room.online.empty() || room.has_flight()) {
-      ++it;
-      continue;
+  // Each time a few buckets further, so that rooms in use do not hide those behind them.
+  constexpr std::size_t kBucketsAtOnce = 64;
+  std::vector<RoomPtr> idle;
+  for (std::size_t tried = 0; tried < kBucketsAtOnce; ++tried) {
+    const auto bucket = next_bucket_++ % by_num_.bucket_count();
+    for (auto it = by_num_.begin(bucket); it != by_num_.end(bucket); ++it) {
+      const auto& room = it->second;
+      if (room.use_count() == 2 && room->online.empty() && !room->has_flight()) idle.push_back(room);
     }
-    by_id_.erase(room.id);
-    it = by_num_.erase(it);
+  }
+  for (const auto& room : idle) {
+    by_id_.erase(room->id);
+    by_num_.erase(room->num);
   }
 }
 

@@ -98,8 +98,13 @@ class Rooms {
   std::unordered_map<std::int64_t, RoomPtr> by_num_;
   std::vector<RoomObserver*> observers_;
   std::int64_t last_num_ = 0;
+  std::size_t next_bucket_ = 0;   ///< of by_num_, where evict_some() goes on
   Position head_ = 0;
 };
+
+/// For callers who must not learn whether a room exists: Errc::NotFound becomes
+/// Errc::Forbidden. That this node cannot read just now stays what it is.
+std::unexpected<Error> not_in_room(Error error);
 
 /// The late-index key of an event id. Part of what is stored: never change it.
 std::uint64_t event_key(std::string_view event_id);

@@ -90,21 +90,25 @@ Task<Result<std::string>> Members::authorising_member(RoomPtr room, std::string 
   co_return *std::move(by);
 }
 
-Task<Result<>> Members::join(RoomPtr room, Actor who, Reason reason) {
-  if (room->head_membership(who.user) == Membership::Join) co_return co_await settled(std::move(room));
+Task<Result<std::optional<std::string>>> Members::admit(RoomPtr room, Actor who) {
   if (who.guest && head_text(*room, "m.room.guest_access", "guest_access", "forbidden") != "can_join") {
     co_return fail(Errc::GuestAccessForbidden, "Guests cannot join this room");
   }
+  const auto now = room->head_membership(who.user);
+  const auto rule = head_text(*room, "m.room.join_rules", "join_rule", "invite");
+  if (rule != "restricted" && rule != "knock_restricted") co_return std::nullopt;
+  if (now == Membership::Invite || now == Membership::Join || now == Membership::Ban) co_return std::nullopt;
+  CO_TRY(auto by, co_await authorising_member(std::move(room), std::move(who.user)));
+  co_return by;
+}
+
+Task<Result<>> Members::join(RoomPtr room, Actor who, Reason reason) {
+  if (room->head_membership(who.user) == Membership::Join) co_return co_await settled(std::move(room));
+  CO_TRY(auto by, co_await admit(room, who));
   CO_TRY(const auto profile, co_await profiles_.get(who.user));
   auto content = member_content("join", profile);
   if (reason) content["reason"] = *reason;
-  const auto now = room->head_membership(who.user);
-  const auto rule = head_text(*room, "m.room.join_rules", "join_rule", "invite");
-  if ((rule == "restricted" || rule == "knock_restricted") && now != Membership::Invite && now != Membership::Join &&
-      now != Membership::Ban) {
-    CO_TRY(auto by, co_await authorising_member(room, who.user));
-    content["join_authorised_via_users_server"] = std::move(by);
-  }
+  if (by) content["join_authorised_via_users_server"] = *std::move(by);
   // Somebody else's request may have joined them while this one read.
   if (room->head_membership(who.user) == Membership::Join) co_return co_await settled(std::move(room));
   auto user = who.user;

@@ -23,6 +23,9 @@ class Members {
 
   using Reason = std::optional<std::string>;
 
+  /// May somebody come in by themselves? Guests only where guests may, into restricted rooms only
+  /// with a member's word: their id is the answer, nothing where no word is needed.
+  Task<Result<std::optional<std::string>>> admit(RoomPtr room, Actor who);
   /// Joining where one is already is no event and no error.
   Task<Result<>> join(RoomPtr room, Actor who, Reason reason);
   Task<Result<>> knock(RoomPtr room, Actor who, Reason reason);

@@ -69,7 +69,7 @@ MembersApi::Answer MembersApi::leave(net::Request& req, std::string room_id) {
   CO_TRY(const auto body, read_body(req, EmptyBody::IsObject));
   CO_TRY(auto reason, reason_of(body));
   auto room = co_await rooms_.get(std::move(room_id));
-  if (!room) co_return fail(Errc::Forbidden, "You are not in this room");
+  if (!room) co_return not_in_room(std::move(room.error()));
   CO_TRY_DO(co_await members_.leave(*std::move(room), actor_of(*session), std::move(reason)));
   co_return net::Response::empty_object();
 }
@@ -88,7 +88,7 @@ MembersApi::Answer MembersApi::move(net::Request& req, std::string room_id, Move
   CO_TRY(auto target, target_of(body));
   CO_TRY(auto reason, reason_of(body));
   auto room = co_await rooms_.get(std::move(room_id));
-  if (!room) co_return fail(Errc::Forbidden, "You are not in this room");
+  if (!room) co_return not_in_room(std::move(room.error()));
   CO_TRY_DO(co_await (members_.*how)(*std::move(room), actor_of(*session), std::move(target), std::move(reason)));
   co_return net::Response::empty_object();
 }

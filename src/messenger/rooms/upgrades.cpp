@@ -137,7 +137,8 @@ Task<Result<RoomPtr>> Upgrades::upgrade(std::string room_id, std::string user, s
                                         const RoomVersion& version, std::vector<std::string> additional_creators) {
   // 1. "Checks that the user has permission to send m.room.tombstone events in the room."
   auto found = co_await rooms_.get(std::move(room_id));
-  if (!found || (*found)->head_membership(user) != Membership::Join) {
+  if (!found) co_return not_in_room(std::move(found.error()));
+  if ((*found)->head_membership(user) != Membership::Join) {
     co_return fail(Errc::Forbidden, "You are not in this room");
   }
   const auto old = *std::move(found);
