@@ -8,6 +8,9 @@ namespace {
 
 using store::Row;
 using store::Sql;
+constexpr std::size_t kDefinitionBytesMax = 65'536;
+constexpr std::int64_t kPerUserMax = 10'000;
+
 constexpr Sql kFind{"SELECT filter_id FROM filters WHERE user_id = $1 AND definition = $2"};
 constexpr Sql kLast{"SELECT MAX(filter_id) FROM filters WHERE user_id = $1"};
 constexpr Sql kInsert{"INSERT INTO filters (user_id, filter_id, definition) VALUES ($1, $2, $3)"};
@@ -19,10 +22,12 @@ Task<Result<std::string>> Filters::define(std::string user, json::object definit
   CO_TRY_DO(Filter::parse(definition));
   auto text = canonical(definition);
   if (!text) co_return fail(Errc::BadJson, text.error().message);
+  if (text->size() > kDefinitionBytesMax) co_return fail(Errc::TooLarge, "The filter is too large");
   co_return co_await journal_.submit([user, text = *std::move(text)](journal::Tx& tx) -> Result<std::string> {
     auto& c = tx.sql();
     if (const auto known = c.one_i64(kFind, user, text)) return std::to_string(*known);
     const auto id = c.one_i64(kLast, user).value_or(-1) + 1;
+    if (id >= kPerUserMax) return fail(Errc::TooLarge, "You have too many filters");
     c.exec(kInsert, user, id, text);
     return std::to_string(id);
   });

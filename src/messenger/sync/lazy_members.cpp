@@ -9,19 +9,39 @@ LazyMembers::Seen& LazyMembers::of(const std::string& device) {
   }
   recent_.push_front(Seen{device, {}});
   by_device_.emplace(device, recent_.begin());
-  if (recent_.size() > kDevicesMax) {
-    by_device_.erase(recent_.back().device);
-    recent_.pop_back();
-  }
+  if (recent_.size() > kDevicesMax) forget_oldest();
   return recent_.front();
 }
 
-bool LazyMembers::first_time(const std::string& device, std::int64_t room, std::string_view user) {
-  return of(device).rooms[room].emplace(user).second;
+void LazyMembers::forget_oldest() {
+  for (const auto& [room, users] : recent_.back().rooms) marks_ -= users.size();
+  by_device_.erase(recent_.back().device);
+  recent_.pop_back();
 }
 
-void LazyMembers::reset(const std::string& device) { of(device).rooms.clear(); }
+bool LazyMembers::first_time(const std::string& device, std::int64_t room, std::string_view user) {
+  if (!of(device).rooms[room].emplace(user).second) return false;
+  // The devices that synced longest ago give way: they are told again.
+  if (++marks_ > kMarksMax) {
+    while (marks_ > kMarksMax / 2 && recent_.size() > 1) forget_oldest();
+  }
+  return true;
+}
 
-void LazyMembers::reset(const std::string& device, std::int64_t room) { of(device).rooms.erase(room); }
+void LazyMembers::reset(const std::string& device) {
+  if (!by_device_.contains(device)) return;
+  auto& rooms = of(device).rooms;
+  for (const auto& [room, users] : rooms) marks_ -= users.size();
+  rooms.clear();
+}
+
+void LazyMembers::reset(const std::string& device, std::int64_t room) {
+  if (!by_device_.contains(device)) return;
+  auto& rooms = of(device).rooms;
+  const auto it = rooms.find(room);
+  if (it == rooms.end()) return;
+  marks_ -= it->second.size();
+  rooms.erase(it);
+}
 
 }  // namespace haechi::messenger

@@ -17,11 +17,14 @@ class LazyMembers {
 
  private:
   static constexpr std::size_t kDevicesMax = 20'000;
+  static constexpr std::size_t kMarksMax = 2'000'000;   ///< of all devices together
   struct Seen {
     std::string device;
     std::unordered_map<std::int64_t, TextSet> rooms;
   };
   Seen& of(const std::string& device);
+  void forget_oldest();
+  std::size_t marks_ = 0;
   std::list<Seen> recent_;  ///< front: used last
   TextMap<std::list<Seen>::iterator> by_device_;
 };
