@@ -18,6 +18,13 @@ void SyncApi::routes(net::Router& router) {
 }
 
 SyncApi::Answer SyncApi::get_sync(net::Request& req) {
+  // Read in a coroutine of its own: what it needed is gone while this one waits.
+  CO_TRY(auto request, co_await read_request(req));
+  CO_TRY(auto body, co_await sync_.sync(std::move(request), req.canceller));
+  co_return reply_text(std::move(body));
+}
+
+Task<Result<SyncRequest>> SyncApi::read_request(net::Request& req) {
   SyncRequest request;
   request.session = gate_.at_hand(req);
   if (!request.session) {
@@ -45,8 +52,7 @@ SyncApi::Answer SyncApi::get_sync(net::Request& req) {
   if (req.param("use_state_after") == "true") request.style = StateStyle::After;
   else if (req.param("org.matrix.msc4222.use_state_after") == "true") request.style = StateStyle::AfterUnstable;
   CO_TRY(request.filter, co_await filters_.of_query(request.session->user_id, req.param("filter").value_or("")));
-  CO_TRY(auto body, co_await sync_.sync(std::move(request), req.canceller));
-  co_return reply_text(std::move(body));
+  co_return request;
 }
 
 SyncApi::Answer SyncApi::post_filter(net::Request& req, std::string user_id) {

@@ -6,6 +6,9 @@
 
 namespace haechi::messenger {
 
+/// Room account data that goes with its room's block.
+using RoomData = TextMap<std::vector<const AccountDatum*>>;
+
 struct Sync::Pass {
   const SyncRequest& request;
   UserPtr user;
@@ -17,8 +20,8 @@ struct Sync::Pass {
   std::string out;
   bool anything = false;           ///< something that ends a long poll
 
-  /// Room account data that goes with its room's block.
-  TextMap<std::vector<const AccountDatum*>> room_data;
+  /// Set while the rooms' blocks are built.
+  const RoomData* room_data = nullptr;
 
   const Filter& filter() const { return *request.filter; }
   bool full() const { return initial || request.full_state; }

@@ -207,7 +207,7 @@ Task<Result<bool>> Sync::joined(Pass& pass, RoomPtr room, std::string& out) {
     append_summary(block, *room, user);
   }
   something |= ephemeral(pass, *room, newly ? 0 : since, full, block);
-  if (const auto it = pass.room_data.find(room->id); it != pass.room_data.end()) {
+  if (const auto it = pass.room_data->find(room->id); it != pass.room_data->end()) {
     comma(block);
     block += "\"account_data\":{\"events\":[";
     for (const auto* d : it->second) {
@@ -279,7 +279,7 @@ Task<Result<bool>> Sync::left(Pass& pass, RoomPtr room, Position upto, std::stri
     fmt::format_to(std::back_inserter(block), "],\"limited\":false,\"prev_batch\":\"{}\"}},\"state\":{{\"events\":[]}}",
                    page_token(upto));
   }
-  if (const auto it = pass.room_data.find(room->id); it != pass.room_data.end()) {
+  if (const auto it = pass.room_data->find(room->id); it != pass.room_data->end()) {
     comma(block);
     block += "\"account_data\":{\"events\":[";
     for (const auto* d : it->second) {

@@ -45,46 +45,61 @@ std::string account_event(const AccountDatum& d) {
 Sync::Sync(Loop& loop, Rooms& rooms, Users& users, Visibility& visibility, journal::Journal& journal, SyncSources sources)
     : loop_(loop), rooms_(rooms), users_(users), visibility_(visibility), journal_(journal), sources_(sources) {}
 
-Task<Result<std::string>> Sync::sync(SyncRequest request, Canceller* canceller) {
-  const auto session = request.session;
-  CO_TRY(auto user, co_await users_.get(session->user_id));
-  sources_.presence.seen(session->user_id, request.set_presence);
-  const Instant deadline = loop_.now() + request.timeout;
-
-  Pass pass{.request = request, .user = user, .device = device_key(*session), .since = {}, .now = {}, .out = {}, .room_data = {}};
-  if (request.since) {
-    pass.initial = false;
-    pass.since = *request.since;
-    pass.since.pos = std::min(pass.since.pos, journal_.position());
-    pass.since.to_device = std::min(pass.since.to_device, pass.since.pos);
-    sources_.to_device.delivered(user, session->device_id, pass.since.to_device);
-  } else {
+Sync::Pass Sync::begin(const SyncRequest& request, UserPtr user) {
+  const auto& session = *request.session;
+  Pass pass{.request = request, .user = std::move(user), .device = device_key(session), .since = {}, .now = {}, .out = {}};
+  sources_.presence.seen(session.user_id, request.set_presence);
+  if (!request.since) {
     lazy_.reset(pass.device);
+    return pass;
   }
+  pass.initial = false;
+  pass.since = *request.since;
+  pass.since.pos = std::min(pass.since.pos, journal_.position());
+  pass.since.to_device = std::min(pass.since.to_device, pass.since.pos);
+  sources_.to_device.delivered(pass.user, session.device_id, pass.since.to_device);
+  return pass;
+}
 
-  UserState::Parked parked(*user);
+// A hundred thousand of these wait at once: what is needed only to answer lives
+// in the frames of begin(), attempt() and nothing_new(), not in this one.
+Task<Result<std::string>> Sync::sync(SyncRequest request, Canceller* canceller) {
+  const Instant deadline = loop_.now() + request.timeout;
+  CO_TRY(auto user, co_await users_.get(request.session->user_id));
+  Pass pass = begin(request, std::move(user));
+  UserState::Parked parked(*pass.user);
   while (true) {
     parked.waiter.reset();
-    user->last_used = loop_.now();
-    pass.now = {.pos = journal_.position(), .stamp = std::max(users_.last_stamp(), pass.since.stamp), .to_device = 0};
-    pass.now.to_device = pass.now.pos;
-    pass.wall_ms = loop_.clock().wall_ms();
-    const bool moved = user->last_pos > pass.since.pos || user->ephemeral_stamp > pass.since.stamp ||
-                       pass.since.to_device < pass.since.pos || user->device_list_pos > pass.since.pos;
-    if (pass.full() || moved) {
-      CO_TRY(const bool any, co_await build(pass));
-      if (any || pass.full()) co_return std::move(pass.out);
-    }
+    CO_TRY(const bool done, co_await attempt(pass));
+    if (done) co_return std::move(pass.out);
     if (loop_.now() >= deadline || (canceller && canceller->cancelled())) break;
     // A wait that ends for nothing that this filter shows goes on.
     const auto why = co_await parked.waiter.wait(deadline, canceller);
     if (why == Wake::Cancelled) break;
-    if (why == Wake::Deadline && user->last_pos <= pass.now.pos) break;
+    if (why == Wake::Deadline && pass.user->last_pos <= pass.now.pos) break;
   }
-  std::string out = "{\"next_batch\":\"" + pass.now.text() + '"';
-  CO_TRY(const auto counts, co_await sources_.key_counts.key_counts(user, session->device_id));
-  out += ",\"device_one_time_keys_count\":" + counts.one_time + ",\"device_unused_fallback_key_types\":" + counts.unused_fallback + '}';
-  co_return out;
+  co_return co_await nothing_new(pass);
+}
+
+Task<Result<bool>> Sync::attempt(Pass& pass) {
+  const auto& user = *pass.user;
+  pass.user->last_used = loop_.now();
+  pass.now = {.pos = journal_.position(), .stamp = std::max(users_.last_stamp(), pass.since.stamp), .to_device = 0};
+  pass.now.to_device = pass.now.pos;
+  pass.wall_ms = loop_.clock().wall_ms();
+  const bool moved = user.last_pos > pass.since.pos || user.ephemeral_stamp > pass.since.stamp ||
+                     pass.since.to_device < pass.since.pos || user.device_list_pos > pass.since.pos;
+  if (!pass.full() && !moved) co_return false;
+  CO_TRY(const bool any, co_await build(pass));
+  if (any || pass.full()) co_return true;
+  pass.out = std::string();  // nothing is kept through a wait
+  co_return false;
+}
+
+Task<Result<std::string>> Sync::nothing_new(Pass& pass) {
+  CO_TRY(const auto counts, co_await sources_.key_counts.key_counts(pass.user, pass.request.session->device_id));
+  co_return "{\"next_batch\":\"" + pass.now.text() + "\",\"device_one_time_keys_count\":" + counts.one_time +
+      ",\"device_unused_fallback_key_types\":" + counts.unused_fallback + '}';
 }
 
 Task<Result<bool>> Sync::build(Pass& pass) {
@@ -122,12 +137,12 @@ Task<Result<bool>> Sync::build(Pass& pass) {
 
   const Position account_since = pass.full() ? 0 : pass.since.pos;
   CO_TRY(const auto data, co_await sources_.account_data.changed(pass.user, account_since, pass.now.pos));
-  pass.room_data.clear();
+  RoomData room_data;
   std::vector<std::string> global;
   for (const auto& d : data) {
     if (!d.room_id.empty()) {
       if (filter.room_account_data.EventFilter::matches(d.type, {}) && filter.room_account_data.matches_room(d.room_id)) {
-        pass.room_data[d.room_id].push_back(&d);
+        room_data[d.room_id].push_back(&d);
       }
     } else if (filter.account_data.matches(d.type, {})) {
       global.push_back(account_event(d));
@@ -155,7 +170,10 @@ Task<Result<bool>> Sync::build(Pass& pass) {
     }
   }
 
-  CO_TRY_DO(co_await rooms_section(pass));
+  pass.room_data = &room_data;
+  const auto rooms = co_await rooms_section(pass);
+  pass.room_data = nullptr;
+  if (!rooms) co_return std::unexpected(rooms.error());
   comma(out);
   out += "\"next_batch\":\"" + pass.now.text() + "\"}";
   co_return pass.anything;
@@ -175,7 +193,7 @@ Task<Result<bool>> Sync::rooms_section(Pass& pass) {
     for (auto it = user.touched.rbegin(); it != user.touched.rend() && it->pos > pass.since.pos; ++it) {
       nums.push_back(it->room_num);
     }
-    for (const auto& [room_id, list] : pass.room_data) {
+    for (const auto& [room_id, list] : *pass.room_data) {
       if (auto room = rooms_.find(room_id)) nums.push_back(room->num);
     }
     std::ranges::sort(nums);

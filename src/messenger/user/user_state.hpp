@@ -66,7 +66,7 @@ class UserState {
     Position pos;
     std::int64_t room_num;
   };
-  std::deque<Touch> touched;
+  std::vector<Touch> touched;
   Position touched_from = 0;
   void note(Position pos, std::int64_t room_num);
 
