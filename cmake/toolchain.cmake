@@ -38,7 +38,7 @@ find_program(HAECHI_MOLD mold)
 find_program(HAECHI_LLD ld.lld-19)
 if(HAECHI_MOLD AND NOT HAECHI_SANITIZE)
   target_link_options(haechi_options INTERFACE -fuse-ld=mold)
-elseif(HAECHI_LLD)
+elseif(HAECHI_LLD AND NOT HAECHI_SANITIZE)  # with sanitizers, GNU ld: lld refuses Asio's type infos in discarded sections
   target_link_options(haechi_options INTERFACE --ld-path=${HAECHI_LLD})
 endif()
 
