@@ -60,10 +60,7 @@ struct Config {
   struct Media {
     std::int64_t upload_bytes_max = 100ll << 20;
     std::int64_t user_bytes_max = 0;
-    std::int64_t storage_bytes_max = 0;
-    std::int64_t remote_cache_bytes_max = 10ll << 30;
     std::int64_t thumbnail_pixels_max = 40'000'000;
-    std::int64_t thumbnail_dimension_max = 1600;
     bool allow_legacy_unauthenticated = true;
   } media;
 
@@ -89,6 +86,7 @@ struct Config {
     std::int64_t body_bytes_max = 1ll << 20;
     std::int64_t connections_max = 1'000'000;
     std::int64_t connections_per_address = 0;
+    bool trust_forwarded_for = false;
   } limits;
 
   struct Log {

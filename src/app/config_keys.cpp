@@ -247,12 +247,7 @@ std::vector<Key> make_keys() {
 
   t.bytes("media.upload_bytes_max", "The largest upload.", 1, AT(media.upload_bytes_max));
   t.bytes("media.user_bytes_max", "All media of one user together; 0: no limit.", 0, AT(media.user_bytes_max));
-  t.bytes("media.storage_bytes_max", "All media together; 0: as much as the disk holds.", 0, AT(media.storage_bytes_max));
-  t.bytes("media.remote_cache_bytes_max", "Copies of other servers' media and of previews.", 0,
-          AT(media.remote_cache_bytes_max));
   t.integer("media.thumbnail_pixels_max", "Larger pictures get no thumbnail.", 1, kIntMax, AT(media.thumbnail_pixels_max));
-  t.integer("media.thumbnail_dimension_max", "The longest side of a thumbnail.", 16, 10'000,
-            AT(media.thumbnail_dimension_max));
   t.flag("media.allow_legacy_unauthenticated", "Whether old clients may load media without an access token.",
          AT(media.allow_legacy_unauthenticated));
 
@@ -276,6 +271,8 @@ std::vector<Key> make_keys() {
   t.integer("limits.connections_max", "Connections at the same time.", 1, kIntMax, AT(limits.connections_max));
   t.integer("limits.connections_per_address", "The same per client address; 0: no limit (behind a proxy).", 0, kIntMax,
             AT(limits.connections_per_address));
+  t.flag("limits.trust_forwarded_for", "Whether a proxy in front names the client's address in X-Forwarded-For.",
+         AT(limits.trust_forwarded_for));
 
   t.text("log.level", "\"debug\", \"info\", \"warn\", \"error\" or \"off\".",
          "one of \"debug\", \"info\", \"warn\", \"error\", \"off\"", AT(log.level),

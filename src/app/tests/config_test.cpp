@@ -50,7 +50,7 @@ presence = false
 rate_limits.messages = { per_second = 5, burst = 7.5 }
 [media]
 upload_bytes_max = "2 GiB"
-storage_bytes_max = 12345
+user_bytes_max = 12345
 [push]
 allowed_ranges = ["10.0.0.0/8", "::1"]
 [registration]
@@ -65,7 +65,7 @@ memory_mib = 19
   CHECK(c->rate_limits.messages.per_second == 5.0);
   CHECK(c->rate_limits.messages.burst == 7.5);
   CHECK(c->media.upload_bytes_max == 2ll << 30);
-  CHECK(c->media.storage_bytes_max == 12345);
+  CHECK(c->media.user_bytes_max == 12345);
   CHECK(c->push.allowed_ranges == std::vector<std::string>{"10.0.0.0/8", "::1"});
   CHECK(c->registration.mode == Registration::Token);
   CHECK(c->password.memory_mib == 19);
