@@ -14,7 +14,8 @@ class SyncApi {
  private:
   using Answer = Task<Result<net::Response>>;
   Answer get_sync(net::Request& req);
-  Task<Result<SyncRequest>> read_request(net::Request& req);
+  /// Not inlined, so that its frame does not become part of the one that waits.
+  [[gnu::noinline]] Task<Result<SyncRequest>> read_request(net::Request& req);
   Answer post_filter(net::Request& req, std::string user_id);
   Answer get_filter(net::Request& req, std::string user_id, std::string filter_id);
   Gate& gate_;

@@ -48,7 +48,7 @@ Sync::Sync(Loop& loop, Rooms& rooms, Users& users, Visibility& visibility, journ
 Sync::Pass Sync::begin(const SyncRequest& request, UserPtr user) {
   const auto& session = *request.session;
   Pass pass{.request = request, .user = std::move(user), .device = device_key(session), .since = {}, .now = {}, .out = {}};
-  sources_.presence.seen(session.user_id, request.set_presence);
+  sources_.presence.seen(session.user_id, request.set_presence, session.device_id);
   if (!request.since) {
     lazy_.reset(pass.device);
     return pass;
@@ -185,7 +185,7 @@ Task<Result<bool>> Sync::rooms_section(Pass& pass) {
 
   // Which rooms can have anything to say.
   std::vector<std::int64_t> nums;
-  const bool all = pass.full() || pass.since.pos < user.touched_from || user.ephemeral_stamp > pass.since.stamp;
+  const bool all = pass.full() || pass.since.pos < user.touched_from;
   if (all) {
     nums.reserve(user.rooms.size());
     for (const auto& [num, ref] : user.rooms) nums.push_back(num);
@@ -195,6 +195,11 @@ Task<Result<bool>> Sync::rooms_section(Pass& pass) {
     }
     for (const auto& [room_id, list] : *pass.room_data) {
       if (auto room = rooms_.find(room_id)) nums.push_back(room->num);
+    }
+    if (user.ephemeral_stamp > pass.since.stamp) {
+      for (const auto& [num, ref] : user.rooms) {
+        if (ref.room && ref.room->typing.stamp > pass.since.stamp) nums.push_back(num);
+      }
     }
     std::ranges::sort(nums);
     nums.erase(std::unique(nums.begin(), nums.end()), nums.end());

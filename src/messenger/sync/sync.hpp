@@ -53,10 +53,11 @@ class Sync {
  private:
   struct Pass;
   class RoomBlock;
-  Pass begin(const SyncRequest& request, UserPtr user);
+  // Never inlined: the compiler would put their frames into the one that waits.
+  [[gnu::noinline]] Pass begin(const SyncRequest& request, UserPtr user);
   /// True when pass.out holds an answer.
-  Task<Result<bool>> attempt(Pass& pass);
-  Task<Result<std::string>> nothing_new(Pass& pass);
+  [[gnu::noinline]] Task<Result<bool>> attempt(Pass& pass);
+  [[gnu::noinline]] Task<Result<std::string>> nothing_new(Pass& pass);
   Task<Result<bool>> build(Pass& pass);
   Task<Result<bool>> rooms_section(Pass& pass);
   Task<Result<bool>> joined(Pass& pass, RoomPtr room, std::string& out);
