@@ -23,6 +23,7 @@ namespace haechi::app {
 namespace {
 
 constexpr auto kDrain = std::chrono::seconds(10);
+constexpr auto kLastWait = std::chrono::seconds(5);   ///< for handlers whose clients were cut off
 constexpr auto kHousekeepEvery = std::chrono::minutes(1);
 
 messenger::RegistrationMode registration_mode(Registration r) {
@@ -77,6 +78,7 @@ net::ServerOptions server_options(const Config& config) {
   o.body_bytes_max = static_cast<std::uint64_t>(config.limits.body_bytes_max);
   o.connections_max = static_cast<std::size_t>(config.limits.connections_max);
   o.connections_per_address_max = static_cast<std::size_t>(config.limits.connections_per_address);
+  o.trust_forwarded_for = config.limits.trust_forwarded_for;
   o.access_log = config.log.access;
   return o;
 }
@@ -107,6 +109,7 @@ struct Node::Parts {
   Scope scope;
   Scope last_rites;  ///< shut_down() joins `scope`, so it runs in another
   bool stopping = false;
+  bool all_ended = true;     ///< else something still runs that destruction would pull the ground from
 
   void housekeep() {
     loop.timers().arm(housekeeping, loop.now() + kHousekeepEvery, [this] {
@@ -122,6 +125,8 @@ struct Node::Parts {
 
   Task<void> shut_down() {
     co_await server->drain(kDrain);
+    client->stop();
+    all_ended = co_await server->finish(kLastWait);
     loop.timers().disarm(housekeeping);
     co_await messenger->stop();
     co_await identity->stop();
@@ -204,6 +209,11 @@ int Node::run() {
                           {"version", HAECHI_VERSION}});
   p.loop.run();
   remove_node_file(p.config.data);
+  if (!p.all_ended) {
+    // Everything acknowledged is stored. Nobody waits for what is left, and it cannot be ended from here.
+    log::warn("stopped with requests under way");
+    std::_Exit(0);
+  }
   log::info("stopped");
   return 0;
 }

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <mutex>
 
 #include "base/pool.hpp"
@@ -16,6 +17,7 @@ namespace {
 /// One exchange, as curl's callbacks see it.
 struct Transfer {
   const ClientRequest& request;
+  const std::atomic<bool>& stopping;
   std::string body;
   bool refused = false;
   bool too_large = false;
@@ -41,6 +43,11 @@ std::size_t take_body(char* data, std::size_t, std::size_t size, void* user) {
   return size;
 }
 
+/// Called about once a second, also while nothing moves.
+int go_on(void* user, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
+  return static_cast<const Transfer*>(user)->stopping ? 1 : 0;
+}
+
 /// The extra CA stands beside the system's; CURLOPT_CAINFO would replace them.
 CURLcode trust_also(CURL*, void* context, void* user) {
   const auto& file = *static_cast<const std::string*>(user);
@@ -55,7 +62,9 @@ struct CurlDeleter {
 
 bool one_line(std::string_view text) { return text.find_first_of(std::string_view("\r\n\0", 3)) == std::string_view::npos; }
 
-Result<ClientResponse> perform(const ClientRequest& request, const ClientOptions& options) {
+Result<ClientResponse> perform(const ClientRequest& request, const ClientOptions& options,
+                               const std::atomic<bool>& stopping) {
+  if (stopping) return fail(haechi::Errc::Cancelled, "shutting down");
   const std::unique_ptr<CURL, CurlDeleter> curl(curl_easy_init());
   if (!curl) return fail(haechi::Errc::Io, "curl cannot start");
   CURL* const c = curl.get();
@@ -74,7 +83,7 @@ Result<ClientResponse> perform(const ClientRequest& request, const ClientOptions
   }
   add_header("Expect:");  // no second round trip before small bodies
 
-  Transfer transfer{request, {}};
+  Transfer transfer{request, stopping, {}};
   char why[CURL_ERROR_SIZE] = "";
   const auto timeout_ms = std::chrono::duration_cast<std::chrono::milliseconds>(request.timeout).count();
   curl_easy_setopt(c, CURLOPT_URL, request.url.c_str());
@@ -103,6 +112,10 @@ Result<ClientResponse> perform(const ClientRequest& request, const ClientOptions
   curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, take_body);
   curl_easy_setopt(c, CURLOPT_WRITEDATA, &transfer);
 
+  curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
+  curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, go_on);
+  curl_easy_setopt(c, CURLOPT_XFERINFODATA, &transfer);
+
   if (!options.extra_ca_file.empty()) {
     curl_easy_setopt(c, CURLOPT_SSL_CTX_DATA, &options.extra_ca_file);
     curl_easy_setopt(c, CURLOPT_SSL_CTX_FUNCTION, trust_also);
@@ -113,6 +126,7 @@ Result<ClientResponse> perform(const ClientRequest& request, const ClientOptions
   if (transfer.refused && code != CURLE_OK) return fail(haechi::Errc::Invalid, "this address must not be connected to");
   switch (code) {
     case CURLE_OK: break;
+    case CURLE_ABORTED_BY_CALLBACK: return fail(haechi::Errc::Cancelled, "shutting down");
     case CURLE_OPERATION_TIMEDOUT: return fail(haechi::Errc::Timeout, "no answer in time");
     case CURLE_URL_MALFORMAT:
     case CURLE_UNSUPPORTED_PROTOCOL: return fail(haechi::Errc::Invalid, "not an http or https URL");
@@ -135,6 +149,7 @@ Result<ClientResponse> perform(const ClientRequest& request, const ClientOptions
 struct Client::Impl {
   Impl(Loop& loop, ClientOptions o) : options(std::move(o)), pool(loop, "http-client", options.threads, options.queue_max) {}
   const ClientOptions options;
+  std::atomic<bool> stopping = false;
   BlockingPool pool;
 };
 
@@ -146,9 +161,13 @@ Client::Client(Loop& loop, ClientOptions options) {
 
 Client::~Client() = default;
 
+void Client::stop() { impl_->stopping = true; }
+
 Task<Result<ClientResponse>> Client::send(ClientRequest request) {
   co_return co_await impl_->pool.run(
-      [request = std::move(request), &options = impl_->options]() -> Result<ClientResponse> { return perform(request, options); });
+      [request = std::move(request), &impl = *impl_]() -> Result<ClientResponse> {
+        return perform(request, impl.options, impl.stopping);
+      });
 }
 
 }  // namespace haechi::net

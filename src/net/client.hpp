@@ -46,6 +46,8 @@ class Client {
   Client(Loop& loop, ClientOptions options);
   ~Client();
   Task<Result<ClientResponse>> send(ClientRequest request);
+  /// Ends what is under way within a second or so and refuses what comes: Errc::Cancelled.
+  void stop();
 
  private:
   struct Impl;

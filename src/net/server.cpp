@@ -152,6 +152,12 @@ class AsioServer final : public Server {
     while (core_->handlers.running() > 0 && core_->loop.now() < until) co_await core_->emptied.wait(until);
   }
 
+  Task<bool> finish(Duration patience) override {
+    const Instant until = core_->loop.now() + patience;
+    while (core_->handlers.running() > 0 && core_->loop.now() < until) co_await core_->emptied.wait(until);
+    co_return core_->handlers.running() == 0;
+  }
+
  private:
   void close_all() {
     for (const auto& connection : std::vector(core_->connections)) connection->close();

@@ -64,6 +64,9 @@ class Server {
   /// cancelled (their handlers answer early). Returns when none is left or at
   /// `deadline`, when the rest is cut.
   virtual Task<void> drain(Duration deadline) = 0;
+  /// After drain(): waits a little longer for handlers whose connections were cut. False when some
+  /// still run after `patience`: then what they use must not be destroyed.
+  virtual Task<bool> finish(Duration patience) = 0;
 };
 
 }  // namespace haechi::net

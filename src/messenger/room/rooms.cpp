@@ -3,12 +3,23 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/log.hpp"
 #include "messenger/errc.hpp"
 #include "messenger/kinds.hpp"
 #include "messenger/room/repo.hpp"
 
 namespace haechi::messenger {
 namespace {
+
+/// The event is durable: whatever one observer makes of it, the others and later events must not miss it.
+template <class F>
+void tell(F&& f) {
+  try {
+    f();
+  } catch (const std::exception& e) {
+    log::error("an observer of rooms failed", {{"error", e.what()}});
+  }
+}
 
 std::vector<Position> within(std::vector<Position> positions, Position from, Position to) {
   std::erase_if(positions, [&](Position p) { return p < from || p >= to; });
@@ -328,9 +339,9 @@ void Rooms::landed(const EventLanded& what) {
   if (what.event->relation) room.parents.insert(what.event->relation->event_id);
   if (what.redacted) {
     room.replace(what.redacted);
-    for (auto* o : observers_) o->on_redacted(room, what.redacted);
+    for (auto* o : observers_) tell([&] { o->on_redacted(room, what.redacted); });
   }
-  for (auto* o : observers_) o->on_event(room, what.event);
+  for (auto* o : observers_) tell([&] { o->on_event(room, what.event); });
 }
 
 void Rooms::evict_some() {
