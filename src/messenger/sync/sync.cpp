@@ -206,17 +206,16 @@ Task<Result<bool>> Sync::rooms_section(Pass& pass) {
   }
 
   std::vector<std::int64_t> cold;
-  const auto matters = [&](std::int64_t num, const RoomRef& ref) {
+  const auto matters = [&](const RoomRef& ref) {
     if (!filter.wants_room(ref.room_id) || ref.forgotten) return false;
     if (ref.membership == Membership::Join) return true;
     if (ref.pos > pass.since.pos && !pass.initial) return true;
     if (pass.initial && (ref.membership == Membership::Invite || ref.membership == Membership::Knock)) return true;
-    static_cast<void>(num);
     return pass.initial && filter.include_leave;
   };
   std::erase_if(nums, [&](std::int64_t num) {
     const auto it = user.rooms.find(num);
-    return it == user.rooms.end() || !matters(num, it->second);
+    return it == user.rooms.end() || !matters(it->second);
   });
   for (const auto num : nums) {
     if (!rooms_.find(num)) cold.push_back(num);
