@@ -149,7 +149,8 @@ Task<Result<Uia::StageResult>> Uia::stage(std::string type, json::object auth, U
     if (name) {
       const auto user_id = resolve_login_name(*name, accounts_.server_name());
       if (!user_id || (*user_id != context.user_id && to_lower_ascii(*user_id) != context.user_id)) {
-        co_return StageFailure{"M_FORBIDDEN", "Only the owner of the account may do this"};
+        // Not a stage to try again: nobody may act for somebody else.
+        co_return fail(Errc::Forbidden, "Only the owner of the account may do this");
       }
     }
     if (context.user_id.empty()) co_return StageFailure{"M_FORBIDDEN", "There is no account to prove"};

@@ -37,7 +37,7 @@ class PresenceReader {
   /// m.presence events (JSON texts) of users who share a room with `user`, changed after `stamp` (0: all known).
   virtual std::vector<std::string> changed(const UserState& user, std::int64_t stamp) = 0;
   /// A sync with set_presence, or any other sign of life.
-  virtual void seen(const std::string& user, std::string_view set_presence) = 0;
+  virtual void seen(const std::string& user, std::string_view set_presence, std::string_view device = {}) = 0;
 };
 
 }  // namespace haechi::messenger

@@ -121,6 +121,7 @@ SendApi::Answer SendApi::put_state(net::Request& req, std::string room_id, std::
   CO_TRY(auto session, co_await gate_.require_active(req, Guests::Allowed));
   CO_TRY_DO(gate_.messages.take(session->user_id));
   CO_TRY(auto content, read_body(req));
+  if (type == "m.room.create") co_return fail(Errc::BadJson, "A room is created once, by createRoom");
   auto found = co_await rooms_.get(room_id);
   if (!found) co_return not_in_room(std::move(found.error()));
   auto room = *std::move(found);

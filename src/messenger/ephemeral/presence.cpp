@@ -74,7 +74,8 @@ Task<Result<>> Presence::set(std::string user, PresenceState state, std::optiona
   known.status = std::move(status);
   known.active_ms = now_ms;
   known.seen = loop_.now();
-  known.online = state == PresenceState::Online ? loop_.now() : Instant{};
+  // No device stands behind it: the next sync that says less is believed.
+  known.online = Instant{};
   if (!known.pending) pending_.push_back(user);
   known.pending = true;
   tell();
@@ -143,7 +144,7 @@ std::vector<std::string> Presence::changed(const UserState& user, std::int64_t s
   return out;
 }
 
-void Presence::seen(const std::string& user, std::string_view set_presence) {
+void Presence::seen(const std::string& user, std::string_view set_presence, std::string_view device) {
   if (!on_ || set_presence == "offline") return;
   auto it = known_.find(user);
   if (it == known_.end()) it = known_.emplace(user, Known{}).first;
@@ -153,8 +154,10 @@ void Presence::seen(const std::string& user, std::string_view set_presence) {
   const auto wanted = set_presence == "unavailable" ? PresenceState::Unavailable : PresenceState::Online;
   if (wanted == PresenceState::Online) {
     known.online = now;
+    known.online_by = device;
     if (known.state != wanted) known.active_ms = loop_.clock().wall_ms();
-  } else if (known.state == PresenceState::Online && now - known.online < kOfflineAfter) {
+  } else if (known.state == PresenceState::Online && now - known.online < kOfflineAfter &&
+             (device.empty() || known.online_by != device)) {
     return;   // another device is there
   }
   if (known.state == wanted) return;

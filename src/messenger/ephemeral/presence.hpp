@@ -38,7 +38,7 @@ class Presence final : public PresenceReader, public RoomObserver {
   bool share_a_room(const UserState& user, std::string_view other) const;
 
   std::vector<std::string> changed(const UserState& user, std::int64_t stamp) override;
-  void seen(const std::string& user, std::string_view set_presence) override;
+  void seen(const std::string& user, std::string_view set_presence, std::string_view device = {}) override;
 
   void on_event(Room& room, const EventPtr& event) override;
 
@@ -49,6 +49,7 @@ class Presence final : public PresenceReader, public RoomObserver {
     WallMs active_ms = 0;
     Instant seen{};              ///< the last sync that said so
     Instant online{};            ///< the last one that said online: another device may say less
+    std::string online_by;       ///< and its device, which may say less at once
     std::int64_t stamp = 0;      ///< of the last change that was told; 0: none
     bool pending = false;        ///< changed, not told yet
   };

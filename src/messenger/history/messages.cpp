@@ -23,13 +23,14 @@ void append_token(std::string& out, std::string_view name, Position before) {
 
 HistoryApi::Answer HistoryApi::messages(net::Request& req, std::string room_id) {
   CO_TRY(const auto session, co_await this->session(req));
+  // Who may not read is told that first, whatever else is wrong with the request.
+  CO_TRY(auto reader, co_await access_.enter(std::move(room_id), session->user_id));
   CO_TRY(const auto dir, direction_param(req));
   CO_TRY(const auto from, token_param(req, "from"));
   CO_TRY(const auto to, token_param(req, "to"));
   CO_TRY(const auto filter, filter_param(req));
   CO_TRY(auto limit, limit_param(req, kLimitDefault, kLimitMax));
   if (filter.limit) limit = std::min(limit, *filter.limit);
-  CO_TRY(auto reader, co_await access_.enter(std::move(room_id), session->user_id));
 
   const bool back = dir == Direction::Backward;
   const Position newest = std::min(reader.room->last_pos(), reader.upto);
@@ -41,7 +42,9 @@ HistoryApi::Answer HistoryApi::messages(net::Request& req, std::string room_id) 
   body += "],\"start\":";
   // The client's own token comes back as it was: clients compare them.
   append_json_string(body, from ? *req.param("from") : page_token(start));
-  if (page.more) append_token(body, "end", page.next);
+  // A filtered page does not show that it reached the room's beginning: clients rely on a token then.
+  const bool filtered = !page.events.empty() && !filter.everything() && page.events.back()->type != "m.room.create";
+  if (page.more || filtered) append_token(body, "end", page.next);
   if (filter.lazy_load_members) {
     CO_TRY(const auto members, co_await senders(reader.room, page.events));
     body += ",\"state\":[";

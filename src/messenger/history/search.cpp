@@ -116,7 +116,8 @@ Task<Result<>> SearchApi::find(const SearchQuery& query, UserPtr user, Canceller
   }
   const auto skip = std::min(query.cursor.skip, hits.size());
   const auto end = std::min(skip + query.limit, hits.size());
-  if (end < hits.size()) {
+  // A full page always has a next one, if only an empty one: clients expect the token.
+  if (end < hits.size() || (end > skip && end - skip == query.limit)) {
     const SearchQuery::Cursor next =
         query.by_rank ? SearchQuery::Cursor{newest, end} : SearchQuery::Cursor{hits[end - 1].event->pos, 0};
     findings.next_batch = cursor_text(next);

@@ -56,7 +56,10 @@ HistoryApi::Answer HistoryApi::members(net::Request& req, std::string room_id) {
   CO_TRY(const auto only, membership_param(req, "membership"));
   CO_TRY(const auto without, membership_param(req, "not_membership"));
   CO_TRY(const auto reader, co_await access_.enter(std::move(room_id), session->user_id));
-  const Position upto = at ? std::min(*at - 1, reader.upto) : reader.upto;
+  // A token from the very beginning, as a short timeline has it, means the room with its creator.
+  const auto* create = reader.room->state("m.room.create");
+  const Position first = create ? create->pos + 1 : 0;
+  const Position upto = at ? std::min(std::max(*at - 1, first), reader.upto) : reader.upto;
   std::vector<EventPtr> members;
   if (upto >= reader.room->last_state_pos()) {
     for (const auto& [user, e] : reader.room->members()) members.push_back(e);

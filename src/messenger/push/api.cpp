@@ -9,6 +9,14 @@ namespace haechi::messenger {
 namespace {
 constexpr std::int64_t kNotificationsDefault = 20;
 constexpr std::int64_t kNotificationsMax = 100;
+
+/// Whoever asks for a rule of a kind that nobody knows asks for a rule that is not there.
+Result<push::Kind> kind_of_rule(std::string_view text) {
+  auto kind = push::parse_kind(text);
+  if (!kind) return fail(Errc::NotFound, "No such push rule");
+  return kind;
+}
+
 }  // namespace
 
 void PushApi::routes(net::Router& router) {
@@ -55,7 +63,7 @@ PushApi::Answer PushApi::get_global(net::Request& req) {
 
 PushApi::Answer PushApi::get_rule(net::Request& req, std::string kind_text, std::string id) {
   CO_TRY(auto session, co_await gate_.require(req, Guests::Allowed));
-  CO_TRY(const auto kind, push::parse_kind(kind_text));
+  CO_TRY(const auto kind, kind_of_rule(kind_text));
   CO_TRY(auto user, co_await rules_.of(session->user_id));
   CO_TRY(auto rule, user->rules.get(kind, id, user->id));
   co_return reply(rule);
@@ -74,14 +82,14 @@ PushApi::Answer PushApi::put_rule(net::Request& req, std::string kind_text, std:
 
 PushApi::Answer PushApi::delete_rule(net::Request& req, std::string kind_text, std::string id) {
   CO_TRY(auto session, co_await gate_.require(req));
-  CO_TRY(const auto kind, push::parse_kind(kind_text));
+  CO_TRY(const auto kind, kind_of_rule(kind_text));
   CO_TRY_DO(co_await rules_.edit(session->user_id, [=](push::Ruleset& rules) { return rules.delete_rule(kind, id); }));
   co_return net::Response::empty_object();
 }
 
 PushApi::Answer PushApi::get_part(net::Request& req, std::string kind_text, std::string id, std::string part) {
   CO_TRY(auto session, co_await gate_.require(req, Guests::Allowed));
-  CO_TRY(const auto kind, push::parse_kind(kind_text));
+  CO_TRY(const auto kind, kind_of_rule(kind_text));
   CO_TRY(auto user, co_await rules_.of(session->user_id));
   CO_TRY(auto rule, user->rules.get(kind, id, user->id));
   co_return reply({{part, rule.at(part)}});
@@ -89,7 +97,7 @@ PushApi::Answer PushApi::get_part(net::Request& req, std::string kind_text, std:
 
 PushApi::Answer PushApi::put_enabled(net::Request& req, std::string kind_text, std::string id) {
   CO_TRY(auto session, co_await gate_.require(req));
-  CO_TRY(const auto kind, push::parse_kind(kind_text));
+  CO_TRY(const auto kind, kind_of_rule(kind_text));
   CO_TRY(auto body, read_body(req));
   if (!body.contains("enabled")) co_return fail(Errc::MissingParam, "Missing: enabled");
   const auto enabled = get_bool(body, "enabled");
@@ -101,7 +109,7 @@ PushApi::Answer PushApi::put_enabled(net::Request& req, std::string kind_text, s
 
 PushApi::Answer PushApi::put_actions(net::Request& req, std::string kind_text, std::string id) {
   CO_TRY(auto session, co_await gate_.require(req));
-  CO_TRY(const auto kind, push::parse_kind(kind_text));
+  CO_TRY(const auto kind, kind_of_rule(kind_text));
   CO_TRY(auto body, read_body(req));
   if (!body.contains("actions")) co_return fail(Errc::MissingParam, "Missing: actions");
   const auto* given = get_array(body, "actions");

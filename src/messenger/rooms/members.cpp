@@ -102,11 +102,16 @@ Task<Result<std::optional<std::string>>> Members::admit(RoomPtr room, Actor who)
   co_return by;
 }
 
-Task<Result<>> Members::join(RoomPtr room, Actor who, Reason reason) {
+Task<Result<>> Members::join(RoomPtr room, Actor who, Reason reason, json::object extra) {
   if (room->head_membership(who.user) == Membership::Join) co_return co_await settled(std::move(room));
   CO_TRY(auto by, co_await admit(room, who));
   CO_TRY(const auto profile, co_await profiles_.get(who.user));
   auto content = member_content("join", profile);
+  for (auto& [key, value] : extra) {
+    const bool ours = key == "membership" || key == "displayname" || key == "avatar_url" || key == "is_direct" ||
+                      key == "join_authorised_via_users_server" || key.starts_with("third_party_");
+    if (!ours) content.insert_or_assign(key, std::move(value));
+  }
   if (reason) content["reason"] = *reason;
   if (by) content["join_authorised_via_users_server"] = *std::move(by);
   // Somebody else's request may have joined them while this one read.

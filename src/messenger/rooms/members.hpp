@@ -27,7 +27,8 @@ class Members {
   /// with a member's word: their id is the answer, nothing where no word is needed.
   Task<Result<std::optional<std::string>>> admit(RoomPtr room, Actor who);
   /// Joining where one is already is no event and no error.
-  Task<Result<>> join(RoomPtr room, Actor who, Reason reason);
+  /// `extra` goes into the member event's content, beside what the server itself writes there.
+  Task<Result<>> join(RoomPtr room, Actor who, Reason reason, json::object extra = {});
   Task<Result<>> knock(RoomPtr room, Actor who, Reason reason);
   /// Also refuses an invitation and takes back a knock. Leaving what one has left is no error.
   Task<Result<>> leave(RoomPtr room, Actor who, Reason reason);

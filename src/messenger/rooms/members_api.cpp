@@ -43,12 +43,13 @@ void MembersApi::routes(net::Router& router) {
 
 MembersApi::Answer MembersApi::join(net::Request& req, std::string id_or_alias) {
   CO_TRY(const auto session, co_await gate_.require_active(req, Guests::Allowed));
-  CO_TRY(const auto body, read_body(req, EmptyBody::IsObject));
+  CO_TRY(auto body, read_body(req, EmptyBody::IsObject));
   CO_TRY(auto reason, reason_of(body));
   CO_TRY_DO(gate_.joins.take(session->user_id));
   CO_TRY(auto room_id, co_await directory_.resolve(std::move(id_or_alias)));
   CO_TRY(auto room, co_await rooms_.get(std::move(room_id)));
-  CO_TRY_DO(co_await members_.join(room, actor_of(*session), std::move(reason)));
+  body.erase("reason");
+  CO_TRY_DO(co_await members_.join(room, actor_of(*session), std::move(reason), std::move(body)));
   co_return reply({{"room_id", room->id}});
 }
 

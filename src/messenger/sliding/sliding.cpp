@@ -17,7 +17,7 @@ SlidingSync::SlidingSync(Loop& loop, Rooms& rooms, Users& users, Visibility& vis
 Task<Result<std::string>> SlidingSync::sync(SlidingSyncRequest request, Canceller* canceller) {
   const auto session = request.session;
   CO_TRY(auto user, co_await users_.get(session->user_id));
-  sources_.presence.seen(session->user_id, request.set_presence);
+  sources_.presence.seen(session->user_id, request.set_presence, session->device_id);
   const Instant deadline = loop_.now() + request.timeout;
 
   Pass pass{.request = request, .user = user, .device = device_key(*session)};

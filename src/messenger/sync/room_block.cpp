@@ -84,6 +84,8 @@ Task<Result<bool>> Sync::timeline_and_state(Pass& pass, RoomPtr room, Position s
   } else {
     limited = room->last_pos() > since;
   }
+  // Whoever comes into a room between two syncs has a gap before what is shown, unless that is everything.
+  if (since == 0 && !pass.initial && !events.empty() && events.front()->type != "m.room.create") limited = true;
   const Position start = events.empty() ? upto + 1 : events.front()->pos;
 
   // State: everything, or what was set between the token and the timeline.
@@ -128,6 +130,10 @@ Task<Result<bool>> Sync::timeline_and_state(Pass& pass, RoomPtr room, Position s
   CO_TRY(const auto bundles, co_await sources_.bundles.bundles(room, user, std::move(shown)));
   ClientView view{.device = pass.device, .now = pass.wall_ms};
   const Position joined_at = self_joined ? room->state("m.room.member", user)->pos : INT64_MAX;
+  std::optional<Seer> stays;
+  if (!events.empty() && events.front()->pos < joined_at) {
+    CO_TRY(stays, co_await visibility_.seer(room, user));
+  }
 
   comma(out);
   out += "\"timeline\":{\"events\":[";
@@ -135,7 +141,8 @@ Task<Result<bool>> Sync::timeline_and_state(Pass& pass, RoomPtr room, Position s
     comma(out);
     const auto b = bundles.find(e->event_id);
     view.bundle = b == bundles.end() ? std::string_view{} : std::string_view(b->second);
-    view.membership = e->pos >= joined_at ? std::string_view("join") : std::string_view{};
+    const auto then = e->pos >= joined_at ? Membership::Join : stays->membership_at(e->pos);
+    view.membership = then == Membership::None ? "leave" : membership_text(then);
     append_shown(out, *e, view, filter);
   }
   fmt::format_to(std::back_inserter(out), "],\"limited\":{},\"prev_batch\":\"{}\"}}", limited, page_token(start));
