@@ -79,7 +79,7 @@ Task<Result<>> SlidingSync::refresh_view(Pass& pass) {
   for (const auto& [num, ref] : user.rooms) {
     if (!matters(ref)) continue;
     nums.push_back(num);
-    if (!rooms_.find(num)) cold.push_back(num);
+    if (!ref.room) cold.push_back(num);
   }
   if (!cold.empty()) {
     CO_TRY(pass.held, co_await rooms_.get_all(std::move(cold)));

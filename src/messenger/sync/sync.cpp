@@ -207,9 +207,11 @@ Task<Result<bool>> Sync::rooms_section(Pass& pass) {
 
   std::vector<std::int64_t> cold;
   const auto matters = [&](const RoomRef& ref) {
-    if (!filter.wants_room(ref.room_id) || ref.forgotten) return false;
+    if (!filter.wants_room(ref.room_id)) return false;
     if (ref.membership == Membership::Join) return true;
+    // Also where the room was forgotten at once: the user's other devices must learn that it was left.
     if (ref.pos > pass.since.pos && !pass.initial) return true;
+    if (ref.forgotten) return false;
     if (pass.initial && (ref.membership == Membership::Invite || ref.membership == Membership::Knock)) return true;
     return pass.initial && filter.include_leave;
   };
@@ -218,7 +220,8 @@ Task<Result<bool>> Sync::rooms_section(Pass& pass) {
     return it == user.rooms.end() || !matters(it->second);
   });
   for (const auto num : nums) {
-    if (!rooms_.find(num)) cold.push_back(num);
+    // Joined rooms are held by the user; the others must not go while this waits.
+    if (!user.rooms.find(num)->second.room) cold.push_back(num);
   }
   std::vector<RoomPtr> held;  // keeps what is loaded from being evicted meanwhile
   if (!cold.empty()) {

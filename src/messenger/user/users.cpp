@@ -181,7 +181,13 @@ void Users::on_event(Room& room, const EventPtr& event) {
 void Users::on_loaded(Room& room) {
   for (const auto& [member, event] : room.members()) {
     if (event->membership() != "join") continue;
-    if (auto* u = find(member)) room.add_online(*u);
+    auto* u = find(member);
+    if (!u) continue;
+    // Only where the user knows of it too: that is how they are taken off again when they leave memory.
+    const auto ref = u->rooms.find(room.num);
+    if (ref == u->rooms.end() || ref->second.membership != Membership::Join) continue;
+    ref->second.room = rooms_.find(room.num);
+    room.add_online(*u);
   }
 }
 
