@@ -107,22 +107,24 @@ Task<Result<>> SearchApi::find(const SearchQuery& query, UserPtr user, Canceller
     }
   }
 
-  findings.count = hits.size();
+  // The count is of all pages: by time, those before this one are known by the cursor alone.
+  const auto earlier = query.by_rank ? 0 : query.cursor.skip;
+  findings.count = earlier + hits.size();
   const auto newest = hits.empty() ? before : hits.front().event->pos + 1;
   if (query.by_rank) {
     std::ranges::sort(hits, [](const Hit& a, const Hit& b) {
       return a.rank != b.rank ? a.rank > b.rank : a.event->pos > b.event->pos;
     });
   }
-  const auto skip = std::min(query.cursor.skip, hits.size());
+  const auto skip = query.by_rank ? std::min(query.cursor.skip, hits.size()) : 0;
   const auto end = std::min(skip + query.limit, hits.size());
   // A full page always has a next one, if only an empty one: clients expect the token.
   if (end < hits.size() || (end > skip && end - skip == query.limit)) {
     const SearchQuery::Cursor next =
-        query.by_rank ? SearchQuery::Cursor{newest, end} : SearchQuery::Cursor{hits[end - 1].event->pos, 0};
+        query.by_rank ? SearchQuery::Cursor{newest, end} : SearchQuery::Cursor{hits[end - 1].event->pos, earlier + end};
     findings.next_batch = cursor_text(next);
   } else if (before > 0) {
-    findings.next_batch = cursor_text({before, 0});
+    findings.next_batch = cursor_text({before, earlier + (query.by_rank ? 0 : end)});
   }
   findings.hits.assign(hits.begin() + static_cast<std::ptrdiff_t>(skip),
                        hits.begin() + static_cast<std::ptrdiff_t>(end));

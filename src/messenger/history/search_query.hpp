@@ -24,7 +24,8 @@ struct SearchQuery {
   bool include_state = false;
   bool group_by_room = false, group_by_sender = false;
 
-  /// Where to go on: events before `before`, and for ranked results how many were given already.
+  /// Where to go on: events before `before`. `skip` were given already: the best of those for ranked
+  /// results, newer ones than those otherwise.
   struct Cursor {
     Position before = INT64_MAX;
     std::size_t skip = 0;

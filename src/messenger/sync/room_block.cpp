@@ -213,7 +213,9 @@ Task<Result<bool>> Sync::joined(Pass& pass, RoomPtr room, std::string& out) {
     comma(block);
     append_summary(block, *room, user);
   }
-  something |= ephemeral(pass, *room, newly ? 0 : since, full, block);
+  // A room that is shown whole has all its parts, also empty ones: clients look into them unasked.
+  if (ephemeral(pass, *room, newly ? 0 : since, full, block)) something = true;
+  else if (full) block += ",\"ephemeral\":{\"events\":[]}";
   if (const auto it = pass.room_data->find(room->id); it != pass.room_data->end()) {
     comma(block);
     block += "\"account_data\":{\"events\":[";
@@ -225,6 +227,8 @@ Task<Result<bool>> Sync::joined(Pass& pass, RoomPtr room, std::string& out) {
     }
     block += "]}";
     something = true;
+  } else if (full) {
+    block += ",\"account_data\":{\"events\":[]}";
   }
   // One's own receipt, made elsewhere, changes the counts without any event to show.
   const auto mine = room->receipts.find(user);
