@@ -90,6 +90,8 @@ SendApi::Answer SendApi::redact(net::Request& req, std::string room_id, std::str
     co_return fail(Errc::Forbidden, "You are not in this room");
   }
   CO_TRY(auto target, co_await rooms_.event(*found, std::move(event_id)));
+  // "The user can redact their own events": not those of others.
+  if (session->suspended && target->sender != session->user_id) co_return fail(Errc::UserSuspended, "This account is suspended");
   json::object content;
   if (const auto reason = get_string(body, "reason")) content["reason"] = *reason;
   NewEvent event{.sender = session->user_id,
