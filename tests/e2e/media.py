@@ -182,6 +182,7 @@ def test_url_preview(server):
         r = ok(preview("/page"))
         same((r["og:title"], r["og:description"]), ("Haechi & friends", "guards"))
         check(r["og:image"].startswith("mxc://localhost/"))
+        same((r["og:image:width"], r["og:image:height"], r["matrix:image:size"]), (1, 1, len(PNG_1X1)))
         same(u.call("GET", f"{V1}download/{r['og:image'][6:]}").body, PNG_1X1)
         same(ok(preview("/plain"))["og:title"], "Only a title")
         same(ok(preview("/moved"))["og:title"], "Haechi & friends")

@@ -204,6 +204,25 @@ def test_membership_through_the_state_api(server):
     refused(u.call("PUT", f"rooms/{quote(room)}/state/m.room.member/{quote(server.register().id)}", {"membership": "join"}), 403, "M_FORBIDDEN")
 
 
+def test_a_join_may_carry_content_of_its_own(server):
+    u, v = server.users(2)
+    room = u.create_room(preset="public_chat")
+    v.post(f"join/{quote(room)}", {"foo": "bar", "membership": "ban", "displayname": "not me", "reason": "why not"})
+    content = v.get_state(room, "m.room.member", v.id)
+    same((content["membership"], content["foo"], content["reason"]), ("join", "bar", "why not"))
+    check(content.get("displayname") != "not me", "the profile is the server's word")
+
+
+def test_a_room_forgotten_at_once_still_shows_as_left(server):
+    v = server.register()
+    room = v.create_room()
+    v.sync()
+    v.leave(room)
+    act(v, room, "forget")
+    check(room in v.sync()["rooms"]["leave"])
+    check(room not in v.sync(since=None, filter={"room": {"include_leave": True}}).get("rooms", {}).get("leave", {}))
+
+
 def test_forgetting(server):
     u, v = server.users(2)
     room = u.create_room(preset="public_chat")

@@ -438,3 +438,14 @@ def test_new_rooms_of_a_user_have_a_prev_batch_that_pages(server):
     whole = bodies(older[::-1]) + bodies(part["timeline"]["events"])
     same(whole, [str(n) for n in range(15)])
     check(ok(v.call("GET", "joined_rooms")) and not ephemeral({}, room))
+
+
+def test_events_say_what_membership_the_reader_had(server):
+    u, v = server.users(2)
+    room = u.create_room(preset="public_chat")
+    before = u.send(room, "before")
+    v.join(room)
+    after = u.send(room, "after")
+    events = timeline(v.sync(filter={"room": {"timeline": {"limit": 50}}}), room)
+    same(find(events, event_id=before)["unsigned"]["membership"], "leave")
+    same(find(events, event_id=after)["unsigned"]["membership"], "join")

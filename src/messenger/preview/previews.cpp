@@ -5,6 +5,7 @@
 
 #include "messenger/errc.hpp"
 #include "messenger/preview/html.hpp"
+#include "messenger/preview/image_size.hpp"
 
 namespace haechi::messenger {
 namespace {
@@ -15,6 +16,14 @@ constexpr auto kFetchMax = std::chrono::seconds(15);
 constexpr std::uint64_t kImageBytesMax = 10ull << 20;
 
 bool is_image(std::string_view type) { return type.starts_with("image/") && !type.starts_with("image/svg"); }
+
+/// What the picture itself says goes before what the page says about it.
+void put_size(json::object& page, std::string_view image) {
+  const auto size = preview::image_size(image);
+  if (!size) return;
+  page["og:image:width"] = size->width;
+  page["og:image:height"] = size->height;
+}
 
 }  // namespace
 
@@ -94,6 +103,7 @@ Task<Result<>> Previews::attach_image(std::string user, std::string url, json::o
   if (image.status != 200 || !is_image(image.content_type)) co_return fail(Errc::Upstream, "not an image");
   const auto bytes = image.body.size();
   const auto type = image.content_type;
+  put_size(page, image.body);
   CO_TRY(const auto uri, co_await keep_image(std::move(user), std::move(image)));
   page["og:image"] = uri;
   page["og:image:type"] = type;
@@ -114,6 +124,7 @@ Task<Result<std::string>> Previews::fetch(std::string user, std::string url) {
   }
   if (is_image(got->content_type)) {
     json::object page{{"og:image:type", got->content_type}, {"matrix:image:size", got->body.size()}};
+    put_size(page, got->body);
     CO_TRY(const auto uri, co_await keep_image(std::move(user), *std::move(got)));
     page["og:image"] = uri;
     co_return to_text(page);
