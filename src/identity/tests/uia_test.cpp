@@ -75,7 +75,7 @@ TEST_CASE("nobody passes with another's password, session, request or stage") {
   node.sign_up("alice");
   node.sign_up("mallory", "evil");
   // Mallory holds Alice's access token, but only her own password.
-  CHECK(ask(node, kPasswordFlow, password_auth("mallory", "evil"), delete_device()).errcode() == "M_FORBIDDEN");
+  CHECK(ask(node, kPasswordFlow, password_auth("mallory", "evil"), delete_device()).error->is(Bad::Forbidden));
   const auto mine = ask(node, kPasswordFlow, {}, delete_device("@mallory:hs"));
   CHECK(ask(node, kPasswordFlow, password_auth("alice", "pass", mine.session()), delete_device()).error->is(Bad::Forbidden));
   auto other = delete_device("@mallory:hs");
