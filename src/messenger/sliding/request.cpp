@@ -214,6 +214,12 @@ void RequiredState::add(const RequiredState& other) {
   }
 }
 
+std::size_t RequiredState::size() const {
+  std::size_t n = lazy_ ? 1 : 0;
+  for (const auto& [type, keys] : keys_) n += keys.size();
+  return n;
+}
+
 bool RequiredState::matches(std::string_view type, std::string_view key, std::string_view self) const {
   for (const auto pattern : {type, std::string_view("*")}) {
     const auto it = keys_.find(pattern);

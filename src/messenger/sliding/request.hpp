@@ -25,6 +25,8 @@ class RequiredState {
   /// so only by several patterns together.
   bool covers(const RequiredState& other) const;
   bool empty() const { return keys_.empty() && !lazy_; }
+  /// Patterns in it.
+  std::size_t size() const;
 
   /// Calls `f(event)` for every matching piece of the room's current state.
   template <class F>

@@ -15,6 +15,8 @@ using namespace sliding;
 
 /// How many events are looked at, at the most, to fill a timeline.
 constexpr std::size_t kScanMax = 2000;
+/// Patterns of state whose changes keep coming; one request may name 500.
+constexpr std::size_t kStateFollowedMax = 2000;
 
 bool is_member(const Event& e) { return e.type == "m.room.member" && e.is_state(); }
 
@@ -120,6 +122,8 @@ Task<Result<>> SlidingSync::room_block(Pass& pass, RoomPtr room, const RoomRef r
       } else {
         auto made = std::make_shared<RequiredState>(*sent->state);
         made->add(config->state);
+        // Who asks for ever new state is kept up to date with the newest only.
+        if (made->size() > kStateFollowedMax) *made = config->state;
         both = std::move(made);
       }
     }
