@@ -25,7 +25,7 @@ struct Config {
   std::string address = "127.0.0.1";  ///< set by `listen`, "ADDR:PORT"
   std::uint16_t port = 8008;
   std::string public_base_url;  ///< empty: see base_url()
-  std::string default_room_version = "12";
+  std::string default_room_version = "11";
   bool presence = true;
 
   struct Tls {

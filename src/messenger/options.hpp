@@ -12,7 +12,7 @@ enum class RegistrationMode { Closed, Token, Open, SharedSecret };
 /// What the operator set, as far as the messenger needs it.
 struct Options {
   std::string server_name;
-  std::string default_room_version = "12";
+  std::string default_room_version = "11";
   bool presence = true;
   Limits limits;
 

@@ -39,7 +39,7 @@ TEST_CASE("a small file and the defaults make a configuration") {
   CHECK(c->port == 8008);
   CHECK(c->base_url() == "http://127.0.0.1:8008");
   CHECK(c->registration.mode == Registration::Closed);
-  CHECK(c->default_room_version == "12");
+  CHECK(c->default_room_version == "11");
 }
 
 TEST_CASE("values of every type are read") {
