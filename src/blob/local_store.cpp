@@ -97,8 +97,7 @@ Result<std::unique_ptr<LocalBlobStore>> LocalBlobStore::create(Loop& loop, FileS
 }
 
 std::string LocalBlobStore::folder_of(const Sha256& id) const {
-  const auto hex = to_hex(id);
-  return options_.root + '/' + hex.substr(0, 2) + '/' + hex.substr(2, 2);
+  return options_.root + '/' + to_hex(id).substr(0, 2);
 }
 
 std::string LocalBlobStore::path_of(const Sha256& id) const { return folder_of(id) + '/' + to_hex(id); }
@@ -211,13 +210,9 @@ Result<bool> LocalBlobStore::publish(Write& write, const Sha256& id) {
 /// A folder counts once its own name is synced, whoever made it: a few syncs
 /// too many after a start, none later.
 Result<> LocalBlobStore::make_parents(const Sha256& id) {
-  auto& durable = durable_folders_[static_cast<std::size_t>(id[0]) * 256 + id[1]];
+  auto& durable = durable_folders_[id[0]];
   if (durable.load(std::memory_order_acquire)) return {};
-  const auto folder = folder_of(id);
-  const auto parent = folder.substr(0, folder.rfind('/'));
-  TRY_DO(files_.make_dir(parent));
-  TRY_DO(files_.make_dir(folder));
-  TRY_DO(files_.sync_dir(parent));
+  TRY_DO(files_.make_dir(folder_of(id)));
   TRY_DO(files_.sync_dir(options_.root));
   durable.store(true, std::memory_order_release);
   return {};
@@ -326,15 +321,11 @@ Task<Result<Condition>> LocalBlobStore::verify(Sha256 id) {
 Task<Result<std::vector<Sha256>>> LocalBlobStore::list(std::uint8_t first_byte) {
   Sha256 at{};
   at[0] = first_byte;
-  const auto folder = folder_of(at);
-  co_return as_ours(co_await pool_.run([this, parent = folder.substr(0, folder.rfind('/'))]() -> Result<std::vector<Sha256>> {
+  co_return as_ours(co_await pool_.run([this, folder = folder_of(at)]() -> Result<std::vector<Sha256>> {
     std::vector<Sha256> out;
-    TRY(const auto folders, files_.list(parent));
-    for (const auto& name : folders) {
-      TRY(const auto names, files_.list(parent + '/' + name));
-      for (const auto& one : names) {
-        if (const auto id = sha256_from_hex(one)) out.push_back(*id);
-      }
+    TRY(const auto names, files_.list(folder));
+    for (const auto& one : names) {
+      if (const auto id = sha256_from_hex(one)) out.push_back(*id);
     }
     return out;
   }));

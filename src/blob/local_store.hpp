@@ -1,7 +1,10 @@
 #pragma once
-// Blobs as files of this machine: ROOT/ab/cd/<sha256>, written under ROOT/tmp
+// Blobs as files of this machine: ROOT/ab/<sha256>, written under ROOT/tmp
 // first. The name appears only after the content is synced, so no half file is
 // ever seen under a blob's name.
+
+// One level of 256 folders: a second would make and sync a new folder for nearly
+// every upload of a young store, and a folder of ext4 or XFS holds millions.
 
 #include <array>
 #include <atomic>
@@ -79,7 +82,7 @@ class LocalBlobStore final : public BlobStore {
   std::size_t writes_ = 0;
   std::uint64_t next_temp_ = 0;
   std::unordered_map<Sha256, Use, Sha256Hash> uses_;
-  std::array<std::atomic<bool>, 65'536> durable_folders_{};   ///< by the first two bytes; any thread
+  std::array<std::atomic<bool>, 256> durable_folders_{};   ///< by the first byte; any thread
   std::list<Cached> recent_;   ///< newest first
   std::unordered_map<Sha256, std::list<Cached>::iterator, Sha256Hash> open_files_;
   BlockingPool pool_;          ///< last: its threads end first

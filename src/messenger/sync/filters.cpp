@@ -44,35 +44,44 @@ Task<Result<std::string>> Filters::definition(std::string user, std::string id) 
   co_return **std::move(found);
 }
 
-std::shared_ptr<const Filter> Filters::remember(std::string key, Filter filter) {
-  auto made = std::make_shared<const Filter>(std::move(filter));
-  recent_.emplace_front(key, made);
-  parsed_[std::move(key)] = recent_.begin();
+void Filters::remember(std::string key, std::shared_ptr<const Filter> filter) {
+  if (parsed_.contains(key)) return;
+  recent_.emplace_front(key, std::move(filter));
+  parsed_.emplace(std::move(key), recent_.begin());
   if (recent_.size() > kParsedMax) {
     parsed_.erase(recent_.back().first);
     recent_.pop_back();
   }
-  return made;
+}
+
+std::shared_ptr<const Filter> Filters::known(const std::string& key) {
+  const auto it = parsed_.find(key);
+  if (it == parsed_.end()) return nullptr;
+  recent_.splice(recent_.begin(), recent_, it->second);
+  return it->second->second;
 }
 
 Task<Result<std::shared_ptr<const Filter>>> Filters::of_query(std::string user, std::string text) {
   if (text.empty()) co_return everything_;
-  const bool inline_json = text.front() == '{';
-  std::string key = inline_json ? text : user + '/' + text;
-  if (const auto it = parsed_.find(key); it != parsed_.end()) {
-    recent_.splice(recent_.begin(), recent_, it->second);
-    co_return it->second->second;
-  }
-  if (!inline_json) {
+  const bool is_inline = text.front() == '{';
+  const std::string key = is_inline ? text : user + '/' + text;
+  if (auto filter = known(key)) co_return filter;
+  if (!is_inline) {
     auto stored = co_await definition(user, text);
     if (!stored) co_return fail(Errc::InvalidParam, "No such filter: " + text);
     text = *std::move(stored);
   }
-  auto parsed = parse_json_object(text);
-  if (!parsed) co_return fail(Errc::NotJson, "The filter is " + parsed.error().message);
-  CO_TRY(auto filter, Filter::parse(*parsed));
-  if (const auto it = parsed_.find(key); it != parsed_.end()) co_return it->second->second;
-  co_return remember(std::move(key), std::move(filter));
+  // The users of one client all define the same filter: its parsed form, a good kilobyte, is shared.
+  auto filter = known(text);
+  if (!filter) {
+    auto parsed = parse_json_object(text);
+    if (!parsed) co_return fail(Errc::NotJson, "The filter is " + parsed.error().message);
+    CO_TRY(auto made, Filter::parse(*parsed));
+    filter = std::make_shared<const Filter>(std::move(made));
+    remember(text, filter);
+  }
+  remember(key, filter);
+  co_return filter;
 }
 
 }  // namespace haechi::messenger

@@ -23,7 +23,9 @@ class Filters {
 
  private:
   static constexpr std::size_t kParsedMax = 4096;
-  std::shared_ptr<const Filter> remember(std::string key, Filter filter);
+  void remember(std::string key, std::shared_ptr<const Filter> filter);
+  /// Null when not parsed lately. Keys are "user/id" and definitions.
+  std::shared_ptr<const Filter> known(const std::string& key);
   store::Readers& readers_;
   journal::Journal& journal_;
   std::shared_ptr<const Filter> everything_ = std::make_shared<const Filter>();
