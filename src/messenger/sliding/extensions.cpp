@@ -9,24 +9,6 @@
 namespace haechi::messenger {
 namespace {
 
-void append_strings(std::string& out, std::string_view key, const std::vector<std::string>& items) {
-  comma(out);
-  append_json_string(out, key);
-  out += ":[";
-  for (const auto& item : items) {
-    comma(out);
-    append_json_string(out, item);
-  }
-  out += ']';
-}
-
-void append_datum(std::string& out, const AccountDatum& d) {
-  comma(out);
-  out += "{\"type\":";
-  append_json_string(out, d.type);
-  out += ",\"content\":" + d.content + '}';
-}
-
 void append_room(std::string& out, std::string_view room, std::string_view type, std::string_view content) {
   comma(out);
   append_json_string(out, room);

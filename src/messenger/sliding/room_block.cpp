@@ -6,6 +6,7 @@
 
 #include "base/text.hpp"
 #include "messenger/sliding/pass.hpp"
+#include "messenger/sync/newest.hpp"
 #include "messenger/sync/stripped.hpp"
 
 namespace haechi::messenger {
@@ -13,8 +14,6 @@ namespace {
 
 using namespace sliding;
 
-/// How many events are looked at, at the most, to fill a timeline.
-constexpr std::size_t kScanMax = 2000;
 /// Patterns of state whose changes keep coming; one request may name 500.
 constexpr std::size_t kStateFollowedMax = 2000;
 
@@ -143,7 +142,6 @@ Task<Result<>> SlidingSync::room_block(Pass& pass, RoomPtr room, const RoomRef r
     sees = seer.sees_anything();
   }
 
-  // The newest events, one more than asked for to know whether there are others.
   std::vector<EventPtr> events;
   bool limited = false;
   const std::size_t limit = config->timeline_limit;
@@ -155,30 +153,9 @@ Task<Result<>> SlidingSync::room_block(Pass& pass, RoomPtr room, const RoomRef r
     limited = news;
   } else if (news || expanded) {
     const Position lowest = expanded ? 1 : from + 1;
-    Position before = upto + 1;
-    std::size_t scanned = 0;
-    while (true) {
-      const std::size_t want = limit + 1 - events.size();
-      CO_TRY(auto page, co_await rooms_.range(room, lowest, before, want, Direction::Backward));
-      const bool more = page.size() == want;
-      scanned += page.size();
-      if (!page.empty()) before = page.back()->pos;
-      CO_TRY(page, co_await visibility_.filter(room, user, std::move(page)));
-      for (auto& e : page) {
-        if (!e->is_state() && pass.user->ignored.contains(e->sender)) continue;
-        events.push_back(std::move(e));
-      }
-      if (events.size() > limit || !more) break;
-      if (scanned >= kScanMax) {
-        limited = true;
-        break;
-      }
-    }
-    if (events.size() > limit) {
-      events.resize(limit);
-      limited = true;
-    }
-    std::ranges::reverse(events);
+    CO_TRY(auto newest, co_await newest_events(rooms_, visibility_, pass.user, room, lowest - 1, upto, limit));
+    events = std::move(newest.events);
+    limited = newest.limited;
   }
   const Position start = events.empty() ? upto + 1 : events.front()->pos;
   const auto live = std::ranges::count_if(events, [&](const EventPtr& e) { return !pass.initial && e->pos > pass.since.pos; });

@@ -7,6 +7,24 @@
 
 namespace haechi::messenger {
 
+void append_strings(std::string& out, std::string_view key, const std::vector<std::string>& items) {
+  comma(out);
+  append_json_string(out, key);
+  out += ":[";
+  for (const auto& item : items) {
+    comma(out);
+    append_json_string(out, item);
+  }
+  out += ']';
+}
+
+void append_datum(std::string& out, const AccountDatum& d) {
+  comma(out);
+  out += "{\"type\":";
+  append_json_string(out, d.type);
+  out += ",\"content\":" + d.content + '}';
+}
+
 std::vector<std::string_view> heroes(const Room& room, std::string_view self) {
   struct Candidate {
     Position pos;

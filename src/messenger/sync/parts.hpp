@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "messenger/account/ports.hpp"
 #include "messenger/user/user_state.hpp"
 
 namespace haechi::messenger {
@@ -13,6 +14,11 @@ namespace haechi::messenger {
 inline void comma(std::string& out) {
   if (!out.empty() && out.back() != '{' && out.back() != '[') out += ',';
 }
+
+/// Appends `"key":["…","…"]`.
+void append_strings(std::string& out, std::string_view key, const std::vector<std::string>& items);
+/// Appends an account data event.
+void append_datum(std::string& out, const AccountDatum& d);
 
 /// At most five others, joined or invited before those who left, in the order they came.
 std::vector<std::string_view> heroes(const Room& room, std::string_view self);

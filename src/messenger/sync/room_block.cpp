@@ -7,6 +7,7 @@
 
 #include "base/text.hpp"
 #include "messenger/sync/event_fields.hpp"
+#include "messenger/sync/newest.hpp"
 #include "messenger/sync/pass.hpp"
 
 namespace haechi::messenger {
@@ -14,8 +15,6 @@ namespace {
 
 constexpr std::size_t kTimelineDefault = 10;
 constexpr std::size_t kTimelineMax = 1000;
-/// How many events are looked at, at the most, to fill a filtered timeline.
-constexpr std::size_t kScanMax = 2000;
 
 bool is_member(const Event& e) { return e.type == "m.room.member" && e.is_state(); }
 
@@ -52,35 +51,12 @@ Task<Result<bool>> Sync::timeline_and_state(Pass& pass, RoomPtr room, Position s
   const auto& user = pass.user->id;
   const std::size_t limit = std::min(filter.timeline.limit.value_or(kTimelineDefault), kTimelineMax);
 
-  // The newest events, one more than asked for to know whether there are others.
   std::vector<EventPtr> events;
   bool limited = false;
   if (filter.timeline.matches_room(room->id)) {
-    Position before = upto + 1;
-    std::size_t scanned = 0;
-    while (true) {
-      const std::size_t want = limit + 1 - events.size();
-      CO_TRY(auto page, co_await rooms_.range(room, since + 1, before, want, Direction::Backward));
-      const bool more = page.size() == want;
-      scanned += page.size();
-      if (!page.empty()) before = page.back()->pos;
-      CO_TRY(page, co_await visibility_.filter(room, user, std::move(page)));
-      for (auto& e : page) {
-        if (!filter.timeline.everything() && !filter.timeline.matches(*e)) continue;
-        if (!e->is_state() && pass.user->ignored.contains(e->sender)) continue;
-        events.push_back(std::move(e));
-      }
-      if (events.size() > limit || !more) break;
-      if (scanned >= kScanMax) {
-        limited = true;
-        break;
-      }
-    }
-    if (events.size() > limit) {
-      events.resize(limit);
-      limited = true;
-    }
-    std::ranges::reverse(events);
+    CO_TRY(auto newest, co_await newest_events(rooms_, visibility_, pass.user, room, since, upto, limit, &filter.timeline));
+    events = std::move(newest.events);
+    limited = newest.limited;
   } else {
     limited = room->last_pos() > since;
   }
@@ -163,6 +139,16 @@ Task<Result<bool>> Sync::timeline_and_state(Pass& pass, RoomPtr room, Position s
   co_return !events.empty() || !state.empty() || limited;
 }
 
+bool Sync::append_room_data(const Pass& pass, const Room& room, std::string& out) {
+  const auto it = pass.room_data->find(room.id);
+  if (it == pass.room_data->end()) return false;
+  comma(out);
+  out += "\"account_data\":{\"events\":[";
+  for (const auto* d : it->second) append_datum(out, *d);
+  out += "]}";
+  return true;
+}
+
 bool Sync::ephemeral(Pass& pass, const Room& room, Position since, bool full, std::string& out) const {
   const auto& filter = pass.filter().ephemeral;
   if (!filter.matches_room(room.id)) return false;
@@ -216,16 +202,7 @@ Task<Result<bool>> Sync::joined(Pass& pass, RoomPtr room, std::string& out) {
   // A room that is shown whole has all its parts, also empty ones: clients look into them unasked.
   if (ephemeral(pass, *room, newly ? 0 : since, full, block)) something = true;
   else if (full) block += ",\"ephemeral\":{\"events\":[]}";
-  if (const auto it = pass.room_data->find(room->id); it != pass.room_data->end()) {
-    comma(block);
-    block += "\"account_data\":{\"events\":[";
-    for (const auto* d : it->second) {
-      comma(block);
-      block += "{\"type\":";
-      append_json_string(block, d->type);
-      block += ",\"content\":" + d->content + '}';
-    }
-    block += "]}";
+  if (append_room_data(pass, *room, block)) {
     something = true;
   } else if (full) {
     block += ",\"account_data\":{\"events\":[]}";
@@ -290,17 +267,7 @@ Task<Result<bool>> Sync::left(Pass& pass, RoomPtr room, Position upto, std::stri
     fmt::format_to(std::back_inserter(block), "],\"limited\":false,\"prev_batch\":\"{}\"}},\"state\":{{\"events\":[]}}",
                    page_token(upto));
   }
-  if (const auto it = pass.room_data->find(room->id); it != pass.room_data->end()) {
-    comma(block);
-    block += "\"account_data\":{\"events\":[";
-    for (const auto* d : it->second) {
-      comma(block);
-      block += "{\"type\":";
-      append_json_string(block, d->type);
-      block += ",\"content\":" + d->content + '}';
-    }
-    block += "]}";
-  }
+  append_room_data(pass, *room, block);
   if (!out.empty()) out += ',';
   append_json_string(out, room->id);
   out += ":{" + block + '}';

@@ -22,24 +22,6 @@ void append_list(std::string& out, std::string_view key, const std::vector<std::
   out += "]}";
 }
 
-void append_strings(std::string& out, std::string_view key, const std::vector<std::string>& items) {
-  comma(out);
-  append_json_string(out, key);
-  out += ":[";
-  for (const auto& item : items) {
-    comma(out);
-    append_json_string(out, item);
-  }
-  out += ']';
-}
-
-std::string account_event(const AccountDatum& d) {
-  std::string out = "{\"type\":";
-  append_json_string(out, d.type);
-  out += ",\"content\":" + d.content + '}';
-  return out;
-}
-
 }  // namespace
 
 Sync::Sync(Loop& loop, Rooms& rooms, Users& users, Visibility& visibility, journal::Journal& journal, SyncSources sources)
@@ -138,18 +120,19 @@ Task<Result<bool>> Sync::build(Pass& pass) {
   const Position account_since = pass.full() ? 0 : pass.since.pos;
   CO_TRY(const auto data, co_await sources_.account_data.changed(pass.user, account_since, pass.now.pos));
   RoomData room_data;
-  std::vector<std::string> global;
+  std::string global;
   for (const auto& d : data) {
     if (!d.room_id.empty()) {
       if (filter.room_account_data.EventFilter::matches(d.type, {}) && filter.room_account_data.matches_room(d.room_id)) {
         room_data[d.room_id].push_back(&d);
       }
     } else if (filter.account_data.matches(d.type, {})) {
-      global.push_back(account_event(d));
+      append_datum(global, d);
     }
   }
   if (!global.empty()) {
-    append_list(out, "account_data", global);
+    comma(out);
+    out += "\"account_data\":{\"events\":[" + global + "]}";
     pass.anything = true;
   }
 
