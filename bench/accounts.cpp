@@ -25,23 +25,25 @@ struct Attempt {
 std::string hmac_sha1(std::string_view key, std::string_view data) {
   std::array<unsigned char, EVP_MAX_MD_SIZE> mac{};
   unsigned size = 0;
-  ::HMAC(EVP_sha1(), key.data(), static_cast<int>(key.size()), reinterpret_cast<const unsigned char*>(data.data()), data.size(),
-         mac.data(), &size);
+  ::HMAC(EVP_sha1(), key.data(), static_cast<int>(key.size()), reinterpret_cast<const unsigned char*>(data.data()),
+         data.size(), mac.data(), &size);
   std::string out;
   for (unsigned i = 0; i < size; ++i) out += fmt::format("{:02x}", mac[i]);
   return out;
 }
 
 std::string login_request(const Context& context, const Attempt& a) {
-  return request(context.server, "POST", "/_matrix/client/v3/login", {},
-                 fmt::format(R"({{"type":"m.login.password","identifier":{{"type":"m.id.user","user":"{}"}},"password":"{}"}})", a.name,
-                             a.password));
+  return request(
+      context.server, "POST", "/_matrix/client/v3/login", {},
+      fmt::format(R"({{"type":"m.login.password","identifier":{{"type":"m.id.user","user":"{}"}},"password":"{}"}})",
+                  a.name, a.password));
 }
 
 std::string register_request(const Context& context, const Attempt& a) {
   const auto session = a.auth.empty() ? std::string() : fmt::format(R"(,"session":"{}")", a.auth);
   return request(context.server, "POST", "/_matrix/client/v3/register", {},
-                 fmt::format(R"({{"username":"{}","password":"{}","auth":{{"type":"m.login.dummy"{}}}}})", a.name, a.password, session));
+                 fmt::format(R"({{"username":"{}","password":"{}","auth":{{"type":"m.login.dummy"{}}}}})", a.name,
+                             a.password, session));
 }
 
 /// The registration by shared secret that Synapse has and others took over.
@@ -49,13 +51,14 @@ std::string secret_request(const Context& context, const Attempt& a) {
   constexpr std::string_view kPath = "/_synapse/admin/v1/register";
   if (a.auth.empty()) return request(context.server, "GET", kPath, {});
   std::string signed_text = a.auth;
-  for (const std::string_view part : {std::string_view(a.name), std::string_view(a.password), std::string_view("notadmin")}) {
+  for (const std::string_view part :
+       {std::string_view(a.name), std::string_view(a.password), std::string_view("notadmin")}) {
     signed_text += '\0';
     signed_text += part;
   }
   return request(context.server, "POST", kPath, {},
-                 fmt::format(R"({{"nonce":"{}","username":"{}","password":"{}","admin":false,"mac":"{}"}})", a.auth, a.name, a.password,
-                             hmac_sha1(context.options.shared_secret, signed_text)));
+                 fmt::format(R"({{"nonce":"{}","username":"{}","password":"{}","admin":false,"mac":"{}"}})", a.auth,
+                             a.name, a.password, hmac_sha1(context.options.shared_secret, signed_text)));
 }
 
 std::vector<User> obtain(Context& context, std::vector<Attempt> attempts, bool log_in) {
@@ -65,7 +68,9 @@ std::vector<User> obtain(Context& context, std::vector<Attempt> attempts, bool l
       context, log_in ? "log-ins" : "registrations", attempts.size(),
       [&](std::size_t i) {
         const auto& a = attempts[i];
-        return log_in ? login_request(context, a) : by_secret ? secret_request(context, a) : register_request(context, a);
+        return log_in      ? login_request(context, a)
+               : by_secret ? secret_request(context, a)
+                           : register_request(context, a);
       },
       [&](std::size_t i, const Response& response) {
         const auto token = find_string(response.body, "access_token");
@@ -77,8 +82,8 @@ std::vector<User> obtain(Context& context, std::vector<Attempt> attempts, bool l
         const auto more = find_string(response.body, by_secret ? "nonce" : "session");
         const bool expected = by_secret ? response.status == 200 : response.status == 401;
         if (!expected || !more || !attempts[i].auth.empty()) {
-          throw std::runtime_error(fmt::format("{} answered {}: {}", log_in ? "log-in" : "registration", response.status,
-                                               response.body.substr(0, 300)));
+          throw std::runtime_error(fmt::format("{} answered {}: {}", log_in ? "log-in" : "registration",
+                                               response.status, response.body.substr(0, 300)));
         }
         attempts[i].auth = *more;
         return false;

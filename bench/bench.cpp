@@ -22,20 +22,27 @@ struct Entry {
 };
 // idle comes first: what others leave in the server's memory is not the herd's.
 constexpr Entry kWorkloads[]{
-    {"idle", run_idle},       {"send", run_send},                 {"chat", run_chat},   {"group100", run_group},
-    {"open3000", run_open},   {"initial-sync", run_initial_sync}, {"media", run_media},
+    {"idle", run_idle},      {"send", run_send},     {"chat", run_chat},
+    {"group100", run_group}, {"open3000", run_open}, {"initial-sync", run_initial_sync},
+    {"media", run_media},
 };
 
 void add_options(CLI::App& app, Options& o) {
   std::vector<std::string> names{"all", "ceilings"};
   for (const auto& w : kWorkloads) names.emplace_back(w.name);
-  app.add_option("workloads,-w,--workload", o.workloads, "what to run; ceilings are the machine's limits without a server")
+  app.add_option("workloads,-w,--workload", o.workloads,
+                 "what to run; ceilings are the machine's limits without a server")
       ->check(CLI::IsMember(names))
       ->required();
   app.add_option("--server", o.server, "the homeserver's address")->capture_default_str();
-  app.add_option("--server-pid", o.server_pids, "process id of the server, for CPU and memory figures (may be repeated)");
-  app.add_option("--duration", o.duration_s, "measured seconds per phase")->capture_default_str()->check(CLI::PositiveNumber);
-  app.add_option("--warmup", o.warmup_s, "seconds before the measured ones")->capture_default_str()->check(CLI::NonNegativeNumber);
+  app.add_option("--server-pid", o.server_pids,
+                 "process id of the server, for CPU and memory figures (may be repeated)");
+  app.add_option("--duration", o.duration_s, "measured seconds per phase")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  app.add_option("--warmup", o.warmup_s, "seconds before the measured ones")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
   app.add_option("--seed", o.seed, "of everything random")->capture_default_str();
   app.add_flag("--quick", o.quick, "small and short: shows that it works, measures little");
 
@@ -43,26 +50,43 @@ void add_options(CLI::App& app, Options& o) {
   app.add_option("--user", o.user, "log in as this user")->group(accounts);
   app.add_option("--password", o.password, "of --user")->group(accounts);
   app.add_option("--users-file", o.users_file, "lines of 'user password' to log in with")->group(accounts);
-  app.add_option("--registration-shared-secret", o.shared_secret, "register by shared secret, not openly")->group(accounts);
-  app.add_option("--tokens-file", o.tokens_file, "keeps access tokens, so that the next run needs no registration")->group(accounts);
-  app.add_option("--setup-connections", o.setup_connections, "parallel requests while preparing")->group(accounts)->capture_default_str()->check(CLI::Range(1, 1000));
+  app.add_option("--registration-shared-secret", o.shared_secret, "register by shared secret, not openly")
+      ->group(accounts);
+  app.add_option("--tokens-file", o.tokens_file, "keeps access tokens, so that the next run needs no registration")
+      ->group(accounts);
+  app.add_option("--setup-connections", o.setup_connections, "parallel requests while preparing")
+      ->group(accounts)
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1000));
 
   auto* shape = "Workload shapes";
   const auto positive = [&](const char* flag, std::size_t& value, const char* what) {
-    app.add_option(flag, value, what)->group(shape)->capture_default_str()->check(CLI::Range(std::size_t{1}, std::size_t{1'000'000}));
+    app.add_option(flag, value, what)
+        ->group(shape)
+        ->capture_default_str()
+        ->check(CLI::Range(std::size_t{1}, std::size_t{1'000'000}));
   };
   positive("--senders", o.senders, "send: senders; chat: pairs of the closed loop");
   positive("--rooms", o.rooms, "send: rooms");
   positive("--pairs", o.pairs, "chat: pairs of the open loop");
-  app.add_option("--rate", o.rate, "chat: messages/s of the open loop; 0 leaves it out")->group(shape)->capture_default_str();
+  app.add_option("--rate", o.rate, "chat: messages/s of the open loop; 0 leaves it out")
+      ->group(shape)
+      ->capture_default_str();
   app.add_option("--chat-next", o.chat_next, "chat: closed loop sends the next message after this")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, ChatNext>{{"ack", ChatNext::Ack}, {"delivery", ChatNext::Delivery}}))
+      ->transform(CLI::CheckedTransformer(
+          std::map<std::string, ChatNext>{{"ack", ChatNext::Ack}, {"delivery", ChatNext::Delivery}}))
       ->group(shape);
   positive("--group-rooms", o.group_rooms, "group100: rooms");
   positive("--group-members", o.group_members, "group100: members of each room");
-  app.add_option("--group-rate", o.group_rate, "group100: messages/s and room")->group(shape)->capture_default_str()->check(CLI::PositiveNumber);
+  app.add_option("--group-rate", o.group_rate, "group100: messages/s and room")
+      ->group(shape)
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
   positive("--open-members", o.open_members, "open3000: members");
-  app.add_option("--open-rate", o.open_rate, "open3000: messages/s")->group(shape)->capture_default_str()->check(CLI::PositiveNumber);
+  app.add_option("--open-rate", o.open_rate, "open3000: messages/s")
+      ->group(shape)
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
   positive("--sync-rooms", o.sync_rooms, "initial-sync: rooms of each account");
   positive("--sync-accounts", o.sync_accounts, "initial-sync: accounts");
   positive("--sync-messages", o.sync_messages, "initial-sync: messages in each room");
@@ -70,11 +94,16 @@ void add_options(CLI::App& app, Options& o) {
   positive("--idle-wakes", o.idle_wakes, "idle: messages that wake one reader each");
   app.add_option("--idle-seconds", o.idle_s, "idle: how long nothing happens")->group(shape)->capture_default_str();
   positive("--media-parallel", o.media_parallel, "media: connections");
-  app.add_option("--media-reference", o.media_reference, "media: another HTTP server with /100kB.bin, /5MB.bin and PUT /upload/NAME")->group(shape);
+  app.add_option("--media-reference", o.media_reference,
+                 "media: another HTTP server with /100kB.bin, /5MB.bin and PUT /upload/NAME")
+      ->group(shape);
   app.add_flag("--media-legacy", o.media_legacy, "media: download from the old, unauthenticated path")->group(shape);
 
   auto* output = "Output";
-  app.add_option("--data-dir", o.data_dir, "where the disk ceilings write")->group(output)->capture_default_str()->check(CLI::ExistingDirectory);
+  app.add_option("--data-dir", o.data_dir, "where the disk ceilings write")
+      ->group(output)
+      ->capture_default_str()
+      ->check(CLI::ExistingDirectory);
   app.add_option("--json", o.json_file, "writes everything as JSON; - is standard output")->group(output);
   app.add_option("--write-report", o.report_file, "writes a Markdown page")->group(output);
   app.add_option("--commit", o.commit, "commit of the server, for the report")->group(output);

@@ -94,10 +94,12 @@ class Server {
 /// Sends bodies of a chat message's size, closed loop.
 class Caller final : public Handler {
  public:
-  Caller(Engine& engine, const Endpoint& endpoint) : text_(fmt::format(
-      "PUT /_matrix/client/v3/rooms/!0123456789%3Alocalhost/send/m.room.message/hb0123456789abcdef HTTP/1.1\r\nHost: {}\r\n"
-      "Authorization: Bearer 0123456789012345678901234567890\r\nContent-Type: application/json\r\nContent-Length: 141\r\n\r\n{}",
-      endpoint.host, std::string(141, 'x'))) {
+  Caller(Engine& engine, const Endpoint& endpoint)
+      : text_(fmt::format("PUT /_matrix/client/v3/rooms/!0123456789%3Alocalhost/send/m.room.message/hb0123456789abcdef "
+                          "HTTP/1.1\r\nHost: {}\r\n"
+                          "Authorization: Bearer 0123456789012345678901234567890\r\nContent-Type: "
+                          "application/json\r\nContent-Length: 141\r\n\r\n{}",
+                          endpoint.host, std::string(141, 'x'))) {
     for (std::size_t i = 0; i < kConnections; ++i) {
       connections_.push_back(std::make_unique<Connection>(engine, endpoint, *this, i));
       connections_.back()->send(text_);
@@ -123,7 +125,9 @@ void measure_beast(WorkloadResult& result, Progress& progress, double seconds) {
   const auto endpoint = Endpoint::parse(fmt::format("http://127.0.0.1:{}", server.port()));
   Engine engine;
   Caller caller(engine, endpoint);
-  engine.on_second = [&](std::int64_t) { progress.update(fmt::format("  Beast hello-world: {} answers", caller.answers)); };
+  engine.on_second = [&](std::int64_t) {
+    progress.update(fmt::format("  Beast hello-world: {} answers", caller.answers));
+  };
   engine.run_until(now_ns() + kSecond / 2);
   caller.answers = 0;
   caller.latencies = {};
@@ -133,9 +137,11 @@ void measure_beast(WorkloadResult& result, Progress& progress, double seconds) {
   const double wall = static_cast<double>(now_ns() - start) / 1e9;
   const auto answers = static_cast<double>(caller.answers);
   result.add("ceiling.beast", answers / wall, "req/s",
-             fmt::format("bare Beast hello-world over HTTP, one server thread, {} connections of this generator, requests and answers of a send's size",
+             fmt::format("bare Beast hello-world over HTTP, one server thread, {} connections of this generator, "
+                         "requests and answers of a send's size",
                          kConnections));
-  if (answers > 0) result.add("ceiling.beast_cpu", (server.cpu_s() - cpu) * 1e6 / answers, "us/req", "CPU of the Beast thread");
+  if (answers > 0)
+    result.add("ceiling.beast_cpu", (server.cpu_s() - cpu) * 1e6 / answers, "us/req", "CPU of the Beast thread");
   result.add("ceiling.beast_latency", caller.latencies, "one request");
 }
 

@@ -20,7 +20,9 @@ constexpr std::size_t kRowBytes = 700;
 double own_cpu_s() {
   rusage self{};
   ::getrusage(RUSAGE_SELF, &self);
-  const auto seconds = [](const timeval& t) { return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6; };
+  const auto seconds = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
+  };
   return seconds(self.ru_utime) + seconds(self.ru_stime);
 }
 
@@ -46,7 +48,8 @@ void measure_flush(WorkloadResult& result, Progress& progress, const std::string
   const std::string block(4096, 'x');
   constexpr off_t kBlocks = 4096;
   for (off_t i = 0; i < kBlocks; ++i) {
-    if (::pwrite(fd, block.data(), block.size(), i * 4096) != 4096) throw std::system_error(errno, std::generic_category(), path);
+    if (::pwrite(fd, block.data(), block.size(), i * 4096) != 4096)
+      throw std::system_error(errno, std::generic_category(), path);
   }
   ::fsync(fd);
   Histogram latencies;
@@ -63,8 +66,8 @@ void measure_flush(WorkloadResult& result, Progress& progress, const std::string
     if (i % 1024 == 0) progress.update("  fdatasync");
   }
   ::close(fd);
-  result.add("ceiling.fdatasync", static_cast<double>(latencies.count()) * 1e9 / static_cast<double>(now - start), "flushes/s",
-             "overwrite of 4 KiB in a preallocated file and fdatasync, one after the other");
+  result.add("ceiling.fdatasync", static_cast<double>(latencies.count()) * 1e9 / static_cast<double>(now - start),
+             "flushes/s", "overwrite of 4 KiB in a preallocated file and fdatasync, one after the other");
   result.add("ceiling.fdatasync_latency", latencies, "one write and flush");
 }
 
@@ -89,7 +92,8 @@ class Database {
   Database& operator=(const Database&) = delete;
 
   void run(const char* sql) {
-    if (::sqlite3_exec(db_, sql, nullptr, nullptr, nullptr) != SQLITE_OK) throw std::runtime_error(::sqlite3_errmsg(db_));
+    if (::sqlite3_exec(db_, sql, nullptr, nullptr, nullptr) != SQLITE_OK)
+      throw std::runtime_error(::sqlite3_errmsg(db_));
   }
   void insert(std::int64_t position, const std::string& body) {
     ::sqlite3_bind_int64(insert_, 1, position);
@@ -129,7 +133,8 @@ void measure_sqlite(WorkloadResult& result, Progress& progress, const std::strin
   const auto count = static_cast<double>(rows);
   const std::string key = fmt::format("ceiling.sqlite_{}", batch);
   result.add(key, count * 1e9 / static_cast<double>(now - start), "rows/s",
-             fmt::format("bare SQLite group commit, WAL, synchronous=FULL, rows of {} bytes by ascending integer key, {} a commit, no other index",
+             fmt::format("bare SQLite group commit, WAL, synchronous=FULL, rows of {} bytes by ascending integer key, "
+                         "{} a commit, no other index",
                          kRowBytes, batch));
   result.add(key + "_cpu", (own_cpu_s() - cpu) * 1e6 / count, "us/row", "CPU of the writing thread");
   result.add(key + "_commit", commits, "one commit");

@@ -76,8 +76,8 @@ class Batch final : public Handler {
 std::string percent_encode(std::string_view text) {
   std::string out;
   for (const char c : text) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
-                       c == '.' || c == '~';
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+                       c == '_' || c == '.' || c == '~';
     if (plain) {
       out += c;
     } else {
@@ -113,7 +113,8 @@ std::string request(const Endpoint& server, std::string_view method, std::string
   return out;
 }
 
-void run_batch(Context& context, const std::string& label, std::size_t count, const std::function<std::string(std::size_t)>& make,
+void run_batch(Context& context, const std::string& label, std::size_t count,
+               const std::function<std::string(std::size_t)>& make,
                const std::function<bool(std::size_t, const Response&)>& done, std::size_t connections) {
   if (count == 0) return;
   if (connections == 0) connections = context.options.setup_connections;
@@ -158,19 +159,23 @@ void join_rooms(Context& context, const std::vector<Join>& joins) {
   run_batch(
       context, "joins", joins.size(),
       [&](std::size_t i) {
-        return request(context.server, "POST", fmt::format("/_matrix/client/v3/rooms/{}/join", percent_encode(*joins[i].room)),
+        return request(context.server, "POST",
+                       fmt::format("/_matrix/client/v3/rooms/{}/join", percent_encode(*joins[i].room)),
                        joins[i].user->token, "{}");
       },
       [&](std::size_t, const Response& response) {
-        if (response.status != 200) throw std::runtime_error(fmt::format("join answered {}: {}", response.status, response.body));
+        if (response.status != 200)
+          throw std::runtime_error(fmt::format("join answered {}: {}", response.status, response.body));
         return true;
       });
 }
 
 SendTemplate::SendTemplate(const Context& context, const User& user, std::string_view room) {
   // 141 bytes of body, as a chat message has.
-  const auto body = fmt::format(R"({{"body":"hb:{}:{:08x}:{:016x}; {}","msgtype":"m.text"}})", context.run, 0, 0, kTextPadding);
-  const auto path = fmt::format("/_matrix/client/v3/rooms/{}/send/m.room.message/hb{}{:08x}", percent_encode(room), context.run, 0);
+  const auto body =
+      fmt::format(R"({{"body":"hb:{}:{:08x}:{:016x}; {}","msgtype":"m.text"}})", context.run, 0, 0, kTextPadding);
+  const auto path =
+      fmt::format("/_matrix/client/v3/rooms/{}/send/m.room.message/hb{}{:08x}", percent_encode(room), context.run, 0);
   text_ = request(context.server, "PUT", path, user.token, body);
   txn_at_ = text_.find(" HTTP/1.1\r\n") - 8;
   mark_at_ = text_.find("\"hb:") + 4 + context.run.size() + 1;
@@ -207,21 +212,23 @@ void Pollers::prepare() {
   run_batch(
       context_, "filters", readers_.size(),
       [&](std::size_t i) {
-        return request(context_.server, "POST", fmt::format("/_matrix/client/v3/user/{}/filter", percent_encode(users_[i].id)),
-                       users_[i].token, kFilter);
+        return request(context_.server, "POST",
+                       fmt::format("/_matrix/client/v3/user/{}/filter", percent_encode(users_[i].id)), users_[i].token,
+                       kFilter);
       },
       [&](std::size_t i, const Response& response) {
         const auto id = find_string(response.body, "filter_id");
         readers_[i].tail = fmt::format("&filter={} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n\r\n",
-                                       response.status == 200 && id ? percent_encode(*id) : sync_filter(100), context_.server.host,
-                                       users_[i].token);
+                                       response.status == 200 && id ? percent_encode(*id) : sync_filter(100),
+                                       context_.server.host, users_[i].token);
         return true;
       });
   const auto first = sync_filter(1);
   run_batch(
       context_, "first syncs", readers_.size(),
       [&](std::size_t i) {
-        return request(context_.server, "GET", fmt::format("/_matrix/client/v3/sync?timeout=0&filter={}", first), users_[i].token);
+        return request(context_.server, "GET", fmt::format("/_matrix/client/v3/sync?timeout=0&filter={}", first),
+                       users_[i].token);
       },
       [&](std::size_t i, const Response& response) {
         const auto next = find_string(response.body, "next_batch");
@@ -287,7 +294,8 @@ void Pollers::on_response(Connection& connection, const Response& response) {
     if (on_delivery) on_delivery({who, sequence, intended, now});
   }
   bool plain = true;
-  for (const char c : *next) plain = plain && (c == '_' || c == '-' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z'));
+  for (const char c : *next)
+    plain = plain && (c == '_' || c == '-' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z'));
   if (plain) {
     poll(who, *next);
   } else {

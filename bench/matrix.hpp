@@ -30,10 +30,10 @@ struct Context {
   Engine& engine;
   Endpoint server;
   Progress& progress;
-  std::string run;           ///< eight hex digits: marks this run's messages
-  std::vector<User> pool;    ///< accounts made or read so far
+  std::string run;             ///< eight hex digits: marks this run's messages
+  std::vector<User> pool;      ///< accounts made or read so far
   std::uint32_t sequence = 0;  ///< of messages, unique within the run
-  std::uint32_t names = 0;   ///< of accounts and rooms, likewise
+  std::uint32_t names = 0;     ///< of accounts and rooms, likewise
 };
 
 std::string percent_encode(std::string_view text);
@@ -47,7 +47,8 @@ std::string request(const Endpoint& server, std::string_view method, std::string
 /// Runs requests 0..count-1 over a few connections, showing progress. `done` sees answers of any
 /// status but 429 and 503, which are repeated. Returning false from `done` asks for the
 /// request to be made anew by `make`.
-void run_batch(Context& context, const std::string& label, std::size_t count, const std::function<std::string(std::size_t)>& make,
+void run_batch(Context& context, const std::string& label, std::size_t count,
+               const std::function<std::string(std::size_t)>& make,
                const std::function<bool(std::size_t, const Response&)>& done, std::size_t connections = 0);
 
 /// The first `count` accounts of the pool, which grows as needed (registration or log-in).

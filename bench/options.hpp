@@ -13,13 +13,13 @@ struct Options {
   std::vector<std::string> workloads;  ///< "all" is every one of them
   double duration_s = 10;
   double warmup_s = 2;
-  double rate = 5000;            ///< messages/s of the open loop of `chat`
+  double rate = 5000;  ///< messages/s of the open loop of `chat`
   std::size_t senders = 64;
   std::size_t rooms = 100;
-  std::size_t pairs = 1000;      ///< of the open loop of `chat`
+  std::size_t pairs = 1000;  ///< of the open loop of `chat`
   std::size_t group_rooms = 20;
   std::size_t group_members = 100;
-  double group_rate = 1;         ///< messages/s and room
+  double group_rate = 1;  ///< messages/s and room
   std::size_t open_members = 3000;
   double open_rate = 2;
   std::size_t sync_rooms = 500;
@@ -43,7 +43,7 @@ struct Options {
   std::string tokens_file;
   std::vector<int> server_pids;
 
-  std::string data_dir = ".";    ///< where the disk ceilings write
+  std::string data_dir = ".";  ///< where the disk ceilings write
   bool ceilings = false;
   std::string json_file;
   std::string report_file;

@@ -22,10 +22,12 @@ using enum Target::Bound;
 
 /// What the project promises on a 2-core machine that also runs the generator.
 constexpr Target kTargets[]{
-    {"send.acked", AtLeast, 20'000, "acknowledged, durable sends/s (64 senders, 100 rooms, closed loop)", "ceiling.sqlite_32"},
+    {"send.acked", AtLeast, 20'000, "acknowledged, durable sends/s (64 senders, 100 rooms, closed loop)",
+     "ceiling.sqlite_32"},
     {"chat.closed.delivered", AtLeast, 15'000, "messages/s delivered to waiting syncs", "ceiling.sqlite_32"},
     {"send.server_cpu", AtMost, 50, "us of server CPU per acknowledged message"},
-    {"chat.open.ack_latency", AtMost, 6, "ms p99 to acknowledgement at 5,000/s, open loop", "ceiling.fdatasync_latency"},
+    {"chat.open.ack_latency", AtMost, 6, "ms p99 to acknowledgement at 5,000/s, open loop",
+     "ceiling.fdatasync_latency"},
     {"chat.open.delivery_latency", AtMost, 8, "ms p99 to delivery at 5,000/s, open loop", "ceiling.fdatasync_latency"},
     {"open.open.delivery_latency", AtMost, 100, "ms p99 for a message to reach 3,000 waiting syncs"},
     {"idle.gib_100k", AtMost, 1.5, "GiB for 100,000 idle long polls (projected)"},
@@ -44,7 +46,9 @@ std::string number(double v) {
   return fmt::format("{:.3g}", v);
 }
 
-std::string ms(double v) { return v >= 100 ? fmt::format("{:.0f}", v) : v >= 10 ? fmt::format("{:.1f}", v) : fmt::format("{:.2f}", v); }
+std::string ms(double v) {
+  return v >= 100 ? fmt::format("{:.0f}", v) : v >= 10 ? fmt::format("{:.1f}", v) : fmt::format("{:.2f}", v);
+}
 
 bool met(const Target& t, double value) { return t.bound == AtLeast ? value >= t.value : value <= t.value; }
 
@@ -68,7 +72,8 @@ std::string render_table(const Results& results) {
     out += fmt::format("\n{}: {}\n", w.name, w.shape);
     if (!w.error.empty()) out += fmt::format("  BROKEN OFF: {}\n", w.error);
     if (w.figures.empty()) continue;
-    out += fmt::format("  {:<34}{:>12} {:<14}{:>9}{:>9}{:>9}{:>10}\n", "figure", "value", "unit", "p50 ms", "p99", "p99.9", "max");
+    out += fmt::format("  {:<34}{:>12} {:<14}{:>9}{:>9}{:>9}{:>10}\n", "figure", "value", "unit", "p50 ms", "p99",
+                       "p99.9", "max");
     for (const auto& f : w.figures) {
       out += fmt::format("  {:<34}{:>12} {:<14}", f.key, number(f.value), f.unit);
       if (f.distribution) {
@@ -86,8 +91,8 @@ std::string render_table(const Results& results) {
 std::string render_json(const Results& results) {
   json::object root;
   const auto& m = results.machine;
-  root["machine"] = {{"cpu", m.cpu},           {"cores", m.cores},       {"memory_gib", m.memory_gib}, {"kernel", m.kernel},
-                     {"compiler", m.compiler}, {"generator", m.build}};
+  root["machine"] = {{"cpu", m.cpu},       {"cores", m.cores},       {"memory_gib", m.memory_gib},
+                     {"kernel", m.kernel}, {"compiler", m.compiler}, {"generator", m.build}};
   root["date"] = m.date;
   root["commit"] = results.commit;
   root["server"] = results.server;
@@ -103,7 +108,7 @@ std::string render_json(const Results& results) {
       json::object figure{{"key", f.key}, {"value", f.value}, {"unit", f.unit}, {"what", f.what}};
       if (f.distribution) {
         const auto& d = *f.distribution;
-        figure["distribution_ms"] = {{"count", d.count}, {"mean", d.mean}, {"p50", d.p50},  {"p90", d.p90},
+        figure["distribution_ms"] = {{"count", d.count}, {"mean", d.mean},  {"p50", d.p50}, {"p90", d.p90},
                                      {"p99", d.p99},     {"p99.9", d.p999}, {"max", d.max}};
       }
       figures.push_back(std::move(figure));
@@ -118,7 +123,8 @@ std::string render_json(const Results& results) {
   root["workloads"] = std::move(workloads);
   json::array targets;
   for (const auto& t : kTargets) {
-    json::object o{{"key", t.key}, {"bound", t.bound == AtLeast ? "at least" : "at most"}, {"target", t.value}, {"text", t.text}};
+    json::object o{
+        {"key", t.key}, {"bound", t.bound == AtLeast ? "at least" : "at most"}, {"target", t.value}, {"text", t.text}};
     if (const auto* f = results.find(t.key)) {
       o["value"] = f->value;
       if (results.judged) o["met"] = met(t, f->value);
@@ -131,18 +137,21 @@ std::string render_json(const Results& results) {
 
 std::string render_markdown(const Results& results) {
   const auto& m = results.machine;
-  std::string out = "# Performance\n\nWritten by `./dev bench`; do not edit. Every latency is measured by the clients.\n";
+  std::string out =
+      "# Performance\n\nWritten by `./dev bench`; do not edit. Every latency is measured by the clients.\n";
   if (results.quick) out += "\n**A quick run: the figures only show that everything works.**\n";
-  out += fmt::format("\n| | |\n|---|---|\n| date | {} |\n| commit | {} |\n| machine | {}, {} cores, {:.0f} GiB, {} |\n", m.date,
-                     results.commit.empty() ? "not given" : results.commit, m.cpu, m.cores, m.memory_gib, m.kernel);
-  out += fmt::format("| generator | on the same machine; {}, {} |\n| server | {} |\n", m.compiler, m.build, results.server);
+  out += fmt::format("\n| | |\n|---|---|\n| date | {} |\n| commit | {} |\n| machine | {}, {} cores, {:.0f} GiB, {} |\n",
+                     m.date, results.commit.empty() ? "not given" : results.commit, m.cpu, m.cores, m.memory_gib,
+                     m.kernel);
+  out += fmt::format("| generator | on the same machine; {}, {} |\n| server | {} |\n", m.compiler, m.build,
+                     results.server);
 
   out += "\n## Targets\n\n| target | measured | verdict | ceiling in the same run |\n|---|---|---|---|\n";
   for (const auto& t : kTargets) {
     const auto* f = results.find(t.key);
     const auto* c = t.ceiling.empty() ? nullptr : results.find(t.ceiling);
-    out += fmt::format("| {} {} {} | {} | {} | {} |\n", t.bound == AtLeast ? "at least" : "at most", number(t.value), t.text,
-                       f ? number(f->value) : "-", verdict(results, t, f),
+    out += fmt::format("| {} {} {} | {} | {} | {} |\n", t.bound == AtLeast ? "at least" : "at most", number(t.value),
+                       t.text, f ? number(f->value) : "-", verdict(results, t, f),
                        c ? fmt::format("{} {} (`{}`)", number(c->value), c->unit, c->key) : "");
   }
 

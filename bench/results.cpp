@@ -16,12 +16,8 @@ void WorkloadResult::add(std::string key, double value, std::string unit, std::s
 
 void WorkloadResult::add(std::string key, const Histogram& latencies, std::string what) {
   const auto ms = [](std::uint64_t ns) { return static_cast<double>(ns) / 1e6; };
-  Distribution d{latencies.count(),
-                 latencies.mean() / 1e6,
-                 ms(latencies.quantile(0.5)),
-                 ms(latencies.quantile(0.9)),
-                 ms(latencies.quantile(0.99)),
-                 ms(latencies.quantile(0.999)),
+  Distribution d{latencies.count(),           latencies.mean() / 1e6,       ms(latencies.quantile(0.5)),
+                 ms(latencies.quantile(0.9)), ms(latencies.quantile(0.99)), ms(latencies.quantile(0.999)),
                  ms(latencies.max())};
   figures.push_back({std::move(key), d.p99, "ms p99", std::move(what), d});
 }

@@ -65,7 +65,9 @@ Usage Usage::sample(std::span<const int> server_pids) {
   }
   rusage self{};
   ::getrusage(RUSAGE_SELF, &self);
-  const auto seconds = [](const timeval& t) { return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6; };
+  const auto seconds = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
+  };
   u.generator_cpu_s = seconds(self.ru_utime) + seconds(self.ru_stime);
   std::ifstream stat("/proc/stat");
   std::string cpu;
@@ -94,20 +96,25 @@ void Interval::report(WorkloadResult& result, const std::string& prefix, double 
                            server_cpu_s * 1000 / operations));
     result.add(prefix + ".server_share", server_cpu_s / wall_s, "cores", "cores that the server kept busy");
     if (written_bytes > 0) {
-      result.add(prefix + ".written", written_bytes / operations, "B/" + operation, "bytes that the server made the disk write");
+      result.add(prefix + ".written", written_bytes / operations, "B/" + operation,
+                 "bytes that the server made the disk write");
     }
   }
-  result.add(prefix + ".generator_cpu", generator_cpu_s * 1e6 / operations, "us/" + operation, "the generator's own CPU");
+  result.add(prefix + ".generator_cpu", generator_cpu_s * 1e6 / operations, "us/" + operation,
+             "the generator's own CPU");
   const double cores = std::max(1U, std::thread::hardware_concurrency());
   if (generator_cpu_s > 0.85 * wall_s) {
-    result.note(fmt::format("{}: the generator used {:.0f} % of its core: the figure may be its limit, not the server's", prefix,
-                            100 * generator_cpu_s / wall_s));
+    result.note(
+        fmt::format("{}: the generator used {:.0f} % of its core: the figure may be its limit, not the server's",
+                    prefix, 100 * generator_cpu_s / wall_s));
   }
   if (has_server && other_cpu_s > 0.05 * wall_s * cores) {
-    result.note(fmt::format("{}: other work took {:.0f} % of the machine during the run", prefix, 100 * other_cpu_s / wall_s / cores));
+    result.note(fmt::format("{}: other work took {:.0f} % of the machine during the run", prefix,
+                            100 * other_cpu_s / wall_s / cores));
   }
   if (steal_s > 0.01 * wall_s * cores) {
-    result.note(fmt::format("{}: the hypervisor withheld {:.1f} % of the CPU time", prefix, 100 * steal_s / wall_s / cores));
+    result.note(
+        fmt::format("{}: the hypervisor withheld {:.1f} % of the CPU time", prefix, 100 * steal_s / wall_s / cores));
   }
 }
 

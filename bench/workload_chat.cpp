@@ -196,7 +196,8 @@ void run_phase(Context& context, WorkloadResult& result, Loop loop, std::size_t 
     result.note(fmt::format("{}: {} never acknowledged, {} never delivered, {} skipped", key, chat.unacked_in_window,
                             chat.undelivered_in_window, chat.lost));
   }
-  if (chat.pollers.repeated) result.note(fmt::format("{}: {} deliveries repeated or out of order", key, chat.pollers.repeated));
+  if (chat.pollers.repeated)
+    result.note(fmt::format("{}: {} deliveries repeated or out of order", key, chat.pollers.repeated));
   if (chat.pollers.errors) result.note(fmt::format("{}: {} polls failed", key, chat.pollers.errors));
 }
 
@@ -205,7 +206,8 @@ void run_phase(Context& context, WorkloadResult& result, Loop loop, std::size_t 
 void run_chat(Context& context, WorkloadResult& result) {
   const auto& o = context.options;
   result.shape = fmt::format(
-      "1:1 rooms; the recipient waits in a /sync long poll and asks again at once. Closed loop with {} pairs; open loop with {} pairs at "
+      "1:1 rooms; the recipient waits in a /sync long poll and asks again at once. Closed loop with {} pairs; open "
+      "loop with {} pairs at "
       "{} sends/s, latency from the intended send time",
       o.senders, o.pairs, o.rate);
   run_phase(context, result, Loop::Closed, o.senders, 0);

@@ -134,7 +134,8 @@ void run_phase(Context& context, WorkloadResult& result, Fanout& fanout, const S
   const auto interval = window.run(
       [&] {
         const auto now = fanout.delivered;
-        return fmt::format("{} deliveries/s, {} messages under way", now - std::exchange(shown, now), fanout.incomplete());
+        return fmt::format("{} deliveries/s, {} messages under way", now - std::exchange(shown, now),
+                           fanout.incomplete());
       },
       [&] { return fanout.idle(); });
   const auto incomplete = fanout.incomplete();
@@ -143,26 +144,32 @@ void run_phase(Context& context, WorkloadResult& result, Fanout& fanout, const S
   const std::string key = shape.key + (closed ? ".closed" : ".open");
   const auto delivered = static_cast<double>(fanout.delivered);
   if (!closed) result.add(key + ".rate", shape.rate, "messages/s", "intended rate over all rooms, evenly spaced");
-  result.add(key + ".messages", static_cast<double>(fanout.acked) / interval.wall_s, "messages/s", "acknowledged messages per second");
-  result.add(key + ".deliveries", delivered / interval.wall_s, "deliveries/s",
-             closed ? "messages received by waiting /syncs per second; each message reaches all members before its room's next"
-                    : "messages received by waiting /syncs per second");
+  result.add(key + ".messages", static_cast<double>(fanout.acked) / interval.wall_s, "messages/s",
+             "acknowledged messages per second");
+  result.add(
+      key + ".deliveries", delivered / interval.wall_s, "deliveries/s",
+      closed ? "messages received by waiting /syncs per second; each message reaches all members before its room's next"
+             : "messages received by waiting /syncs per second");
   const std::string from = closed ? "send" : "intended send time";
-  result.add(key + ".delivery_latency", fanout.delivery_latency, from + " to a member's /sync answer, over all members and messages");
-  result.add(key + ".p99_member", fanout.p99_latency, from + " until 99 % of the members have the message, per message");
+  result.add(key + ".delivery_latency", fanout.delivery_latency,
+             from + " to a member's /sync answer, over all members and messages");
+  result.add(key + ".p99_member", fanout.p99_latency,
+             from + " until 99 % of the members have the message, per message");
   result.add(key + ".last_member", fanout.last_latency, from + " until the last member has the message, per message");
   result.add(key + ".ack_latency", fanout.ack_latency, from + " to acknowledgement");
   interval.report(result, key, delivered, "delivery");
   if (incomplete) result.note(fmt::format("{}: {} messages did not reach everybody within 5 s", key, incomplete));
   if (fanout.refused) result.note(fmt::format("{}: {} sends were refused and repeated", key, fanout.refused));
   if (fanout.pollers.errors) result.note(fmt::format("{}: {} polls failed", key, fanout.pollers.errors));
-  if (fanout.pollers.repeated) result.note(fmt::format("{}: {} deliveries repeated or out of order", key, fanout.pollers.repeated));
+  if (fanout.pollers.repeated)
+    result.note(fmt::format("{}: {} deliveries repeated or out of order", key, fanout.pollers.repeated));
 }
 
 void run_shape(Context& context, WorkloadResult& result, const Shape& shape) {
-  result.shape = fmt::format("{} room(s) of {} members, all waiting in /sync long polls (the sender too), one sender a room; open loop at {} "
-                             "messages/s, then closed loop",
-                             shape.rooms, shape.members, shape.rate);
+  result.shape = fmt::format(
+      "{} room(s) of {} members, all waiting in /sync long polls (the sender too), one sender a room; open loop at {} "
+      "messages/s, then closed loop",
+      shape.rooms, shape.members, shape.rate);
   const auto all = users(context, shape.rooms * shape.members);
   std::vector<User> owners;
   for (std::size_t r = 0; r < shape.rooms; ++r) owners.push_back(all[r * shape.members]);
@@ -185,7 +192,8 @@ void run_shape(Context& context, WorkloadResult& result, const Shape& shape) {
 
 void run_group(Context& context, WorkloadResult& result) {
   const auto& o = context.options;
-  run_shape(context, result, {"group", o.group_rooms, o.group_members, o.group_rate * static_cast<double>(o.group_rooms)});
+  run_shape(context, result,
+            {"group", o.group_rooms, o.group_members, o.group_rate * static_cast<double>(o.group_rooms)});
 }
 
 void run_open(Context& context, WorkloadResult& result) {

@@ -37,11 +37,14 @@ class Transfers final : public Handler {
   std::uint64_t failed = 0;
   int last_status = 200;
 
-  void measure(Context& context, WorkloadResult& result, const std::string& key, const std::string& what, double seconds) {
+  void measure(Context& context, WorkloadResult& result, const std::string& key, const std::string& what,
+               double seconds) {
     const auto pids = std::span<const int>(context.options.server_pids);
     const auto start = now_ns();
     end_ = start + static_cast<std::int64_t>(seconds * 1e9);
-    context.engine.on_second = [&](std::int64_t) { context.progress.update(fmt::format("  {}: {} files", what, done_)); };
+    context.engine.on_second = [&](std::int64_t) {
+      context.progress.update(fmt::format("  {}: {} files", what, done_));
+    };
     const auto from = Usage::sample(pids);
     for (auto& c : connections_) next(*c);
     context.engine.run_until(end_ + 30 * kSecond, [&] { return in_flight_ == 0; });
@@ -49,7 +52,8 @@ class Transfers final : public Handler {
     context.engine.on_second = {};
     // The last files end after the time is up: they and the time that they take both count.
     const double moved = static_cast<double>(done_) * static_cast<double>(bytes_);
-    result.add(key + ".rate", moved / interval.wall_s / 1e9, "GB/s", fmt::format("{}, {} in parallel", what, connections_.size()));
+    result.add(key + ".rate", moved / interval.wall_s / 1e9, "GB/s",
+               fmt::format("{}, {} in parallel", what, connections_.size()));
     result.add(key + ".latency", latencies_, what + ", one file");
     if (interval.has_server && moved > 0 && !key.ends_with("reference")) {
       result.add(key + ".server_cpu", interval.server_cpu_s / (moved / 1e9), "s/GB", "server CPU per GB");
@@ -59,7 +63,8 @@ class Transfers final : public Handler {
 
  private:
   void next(Connection& connection) {
-    if (now_ns() >= end_ || static_cast<double>(number_) * static_cast<double>(bytes_) >= kBytesMax || failed > 100) return;
+    if (now_ns() >= end_ || static_cast<double>(number_) * static_cast<double>(bytes_) >= kBytesMax || failed > 100)
+      return;
     ++in_flight_;
     const auto i = connection.tag();
     const auto head = make_(i, number_);
@@ -73,7 +78,8 @@ class Transfers final : public Handler {
   }
   void on_response(Connection& connection, const Response& response) override {
     --in_flight_;
-    const bool good = response.status >= 200 && response.status < 300 && (!bodies.empty() || response.body_bytes == bytes_);
+    const bool good =
+        response.status >= 200 && response.status < 300 && (!bodies.empty() || response.body_bytes == bytes_);
     if (good) {
       ++done_;
       latencies_.add(now_ns() - connection.sent_at());
@@ -94,9 +100,11 @@ class Transfers final : public Handler {
   std::vector<std::unique_ptr<Connection>> connections_;
 };
 
-std::string upload_head(const Endpoint& server, std::string_view method, std::string_view path, std::string_view token, std::size_t bytes) {
-  auto head = fmt::format("{} {}{} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/octet-stream\r\nContent-Length: {}\r\n", method,
-                          server.path, path, server.host, bytes);
+std::string upload_head(const Endpoint& server, std::string_view method, std::string_view path, std::string_view token,
+                        std::size_t bytes) {
+  auto head =
+      fmt::format("{} {}{} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/octet-stream\r\nContent-Length: {}\r\n",
+                  method, server.path, path, server.host, bytes);
   if (!token.empty()) head += fmt::format("Authorization: Bearer {}\r\n", token);
   return head + "\r\n";
 }
@@ -122,12 +130,14 @@ void against_reference(Context& context, WorkloadResult& result, const Size& siz
       return upload_head(reference, "PUT", fmt::format("/upload/{}-{}.bin", size.name, connection), {}, size.bytes);
     });
     up.bodies = random_bodies(parallel, size.bytes, context.options.seed);
-    up.measure(context, result, key + ".up.reference", fmt::format("{} files up to the reference server (PUT)", size.name), seconds);
+    up.measure(context, result, key + ".up.reference",
+               fmt::format("{} files up to the reference server (PUT)", size.name), seconds);
   }
   Transfers down(context, reference, parallel, size.bytes, [&](std::size_t, std::uint64_t) {
     return request(reference, "GET", fmt::format("/{}.bin", size.name), {});
   });
-  down.measure(context, result, key + ".down.reference", fmt::format("{} files down from the reference server", size.name), seconds);
+  down.measure(context, result, key + ".down.reference",
+               fmt::format("{} files down from the reference server", size.name), seconds);
 }
 
 void add_ratio(WorkloadResult& result, const std::string& key) {
@@ -136,7 +146,9 @@ void add_ratio(WorkloadResult& result, const std::string& key) {
     if (f.key == key + ".rate") ours = f.value;
     if (f.key == key + ".reference.rate") theirs = f.value;
   }
-  if (theirs > 0) result.add(key + ".ratio", 100 * ours / theirs, "%", "of what the reference server does with the same files in the same run");
+  if (theirs > 0)
+    result.add(key + ".ratio", 100 * ours / theirs, "%",
+               "of what the reference server does with the same files in the same run");
 }
 
 void run_size(Context& context, WorkloadResult& result, const User& user, const Size& size) {
@@ -145,8 +157,10 @@ void run_size(Context& context, WorkloadResult& result, const User& user, const 
   const std::string key = fmt::format("media.{}", size.name);
   std::vector<std::string> stored;
   {
-    const auto head = upload_head(context.server, "POST", "/_matrix/media/v3/upload?filename=bench.bin", user.token, size.bytes);
-    Transfers up(context, context.server, o.media_parallel, size.bytes, [&](std::size_t, std::uint64_t) { return head; });
+    const auto head =
+        upload_head(context.server, "POST", "/_matrix/media/v3/upload?filename=bench.bin", user.token, size.bytes);
+    Transfers up(context, context.server, o.media_parallel, size.bytes,
+                 [&](std::size_t, std::uint64_t) { return head; });
     up.bodies = random_bodies(o.media_parallel, size.bytes, o.seed);
     up.on_done = [&](const Response& response) {
       const auto uri = find_string(response.body, "content_uri");
@@ -169,8 +183,10 @@ void run_size(Context& context, WorkloadResult& result, const User& user, const 
       context, "checking a file", 1, [&](std::size_t) { return heads.front(); },
       [&](std::size_t, const Response& response) {
         const auto sent = random_bodies(1, size.bytes, o.seed).front();
-        if (response.status != 200 || response.body.size() != sent.size() || response.body.substr(16) != std::string_view(sent).substr(16)) {
-          throw std::runtime_error(fmt::format("a download answered {} with {} bytes, not the file", response.status, response.body_bytes));
+        if (response.status != 200 || response.body.size() != sent.size() ||
+            response.body.substr(16) != std::string_view(sent).substr(16)) {
+          throw std::runtime_error(
+              fmt::format("a download answered {} with {} bytes, not the file", response.status, response.body_bytes));
         }
         return true;
       });
@@ -188,8 +204,9 @@ void run_size(Context& context, WorkloadResult& result, const User& user, const 
 }  // namespace
 
 void run_media(Context& context, WorkloadResult& result) {
-  result.shape = fmt::format("files of 100 kB and 5 MB, {} connections, closed loop; uploads all differ, downloads go round up to {} files",
-                             context.options.media_parallel, kFilesMax);
+  result.shape = fmt::format(
+      "files of 100 kB and 5 MB, {} connections, closed loop; uploads all differ, downloads go round up to {} files",
+      context.options.media_parallel, kFilesMax);
   const auto who = users(context, 1);
   for (const auto& size : kSizes) run_size(context, result, who.front(), size);
 }

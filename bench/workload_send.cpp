@@ -70,7 +70,8 @@ class Senders final : public Handler {
       ++acked;
       latencies.add(now - connection.sent_at());
       if (acked % kSampleEvery == 0 && sample.size() < kReadBack) {
-        sample.push_back({connection.tag(), places_[connection.tag()].front().room, std::string(*find_string(response.body, "event_id"))});
+        sample.push_back({connection.tag(), places_[connection.tag()].front().room,
+                          std::string(*find_string(response.body, "event_id"))});
       }
     }
     next(connection);
@@ -90,8 +91,9 @@ class Senders final : public Handler {
 
 void run_send(Context& context, WorkloadResult& result) {
   const auto& o = context.options;
-  result.shape = fmt::format("{} senders on a connection each, {} rooms of {} members, closed loop: next send after the acknowledgement",
-                             o.senders, o.rooms, kRoomMembers);
+  result.shape = fmt::format(
+      "{} senders on a connection each, {} rooms of {} members, closed loop: next send after the acknowledgement",
+      o.senders, o.rooms, kRoomMembers);
   const auto who = users(context, o.senders);
   std::vector<User> owners;
   for (std::size_t r = 0; r < o.rooms; ++r) owners.push_back(who[Senders::member(r, 0, who.size())]);
@@ -137,7 +139,8 @@ void run_send(Context& context, WorkloadResult& result) {
         missing += response.status != 200;
         return true;
       });
-  result.note(fmt::format("{} of {} sampled acknowledged events could be read back", sample.size() - missing, sample.size()));
+  result.note(
+      fmt::format("{} of {} sampled acknowledged events could be read back", sample.size() - missing, sample.size()));
 }
 
 }  // namespace haechi::bench

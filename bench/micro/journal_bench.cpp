@@ -27,8 +27,8 @@ double cpu_seconds(clockid_t clock) {
 double process_cpu() { return cpu_seconds(CLOCK_PROCESS_CPUTIME_ID); }
 double thread_cpu() { return cpu_seconds(CLOCK_THREAD_CPUTIME_ID); }
 
-constexpr store::Migration kEvents[] = {{"bench", 1, "events",
-    "CREATE TABLE events(pos BIGINT PRIMARY KEY, room BIGINT NOT NULL, json TEXT NOT NULL);"}};
+constexpr store::Migration kEvents[] = {
+    {"bench", 1, "events", "CREATE TABLE events(pos BIGINT PRIMARY KEY, room BIGINT NOT NULL, json TEXT NOT NULL);"}};
 constexpr store::Sql kInsert{"INSERT INTO events(pos, room, json) VALUES($1, $2, $3)"};
 
 struct Result_ {
@@ -42,10 +42,12 @@ void print(const char* name, Result_ r) {
   const auto n = static_cast<double>(r.commands);
   std::ranges::sort(r.latencies);
   const auto at = [&](double q) {
-    return r.latencies.empty() ? 0.0 : r.latencies[static_cast<std::size_t>(q * static_cast<double>(r.latencies.size() - 1))] * 1e3;
+    return r.latencies.empty()
+               ? 0.0
+               : r.latencies[static_cast<std::size_t>(q * static_cast<double>(r.latencies.size() - 1))] * 1e3;
   };
-  std::printf("%-34s %8.0f/s  batch %6.1f  CPU us: loop %5.1f, commit %5.1f   ms: p50 %5.2f  p99 %6.2f  p99.9 %6.2f\n", name,
-              n / r.seconds, r.batch, r.loop_cpu / n * 1e6, r.other_cpu / n * 1e6, at(0.5), at(0.99), at(0.999));
+  std::printf("%-34s %8.0f/s  batch %6.1f  CPU us: loop %5.1f, commit %5.1f   ms: p50 %5.2f  p99 %6.2f  p99.9 %6.2f\n",
+              name, n / r.seconds, r.batch, r.loop_cpu / n * 1e6, r.other_cpu / n * 1e6, at(0.5), at(0.99), at(0.999));
   std::fflush(stdout);
 }
 
@@ -69,8 +71,9 @@ Task<void> client(Load& load) {
     };
     bool good = false;
     if (load.keyed) {
-      auto claim = co_await load.journal.claim({"@user12345:haechi.example|DEVICEID01|/rooms/!abcdefghijklmnop:haechi.example/send/m.room.message",
-                                                "m17000000000." + std::to_string(number)});
+      auto claim = co_await load.journal.claim(
+          {"@user12345:haechi.example|DEVICEID01|/rooms/!abcdefghijklmnop:haechi.example/send/m.room.message",
+           "m17000000000." + std::to_string(number)});
       if (!claim) std::abort();
       good = (co_await load.journal.submit(*std::move(claim), apply, journal::Guard::Bare)).has_value();
     } else {
@@ -124,10 +127,11 @@ void check(int rc) {
 void run_bare(const std::string& path, const std::string& json, int batch, bool keyed, double seconds) {
   sqlite3* db = nullptr;
   check(sqlite3_open(path.c_str(), &db));
-  check(sqlite3_exec(db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=20000;"
-                         "PRAGMA locking_mode=EXCLUSIVE; PRAGMA cache_size=-262144;"
-                         "CREATE TABLE e(pos INTEGER PRIMARY KEY, room INTEGER, json TEXT);"
-                         "CREATE TABLE k(pos INTEGER PRIMARY KEY, hash INTEGER, key TEXT, answer TEXT, at INTEGER)",
+  check(sqlite3_exec(db,
+                     "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=20000;"
+                     "PRAGMA locking_mode=EXCLUSIVE; PRAGMA cache_size=-262144;"
+                     "CREATE TABLE e(pos INTEGER PRIMARY KEY, room INTEGER, json TEXT);"
+                     "CREATE TABLE k(pos INTEGER PRIMARY KEY, hash INTEGER, key TEXT, answer TEXT, at INTEGER)",
                      nullptr, nullptr, nullptr));
   sqlite3_stmt *begin_s, *commit_s, *insert, *key;
   check(sqlite3_prepare_v2(db, "BEGIN IMMEDIATE", -1, &begin_s, nullptr));
@@ -141,22 +145,26 @@ void run_bare(const std::string& path, const std::string& json, int batch, bool 
   const auto begin = steady_clock::now();
   while (r.seconds < seconds) {
     const auto at = steady_clock::now();
-    check(sqlite3_step(begin_s)); check(sqlite3_reset(begin_s));
+    check(sqlite3_step(begin_s));
+    check(sqlite3_reset(begin_s));
     for (int i = 0; i < batch; ++i) {
       ++pos;
       sqlite3_bind_int64(insert, 1, pos);
       sqlite3_bind_int64(insert, 2, pos % 100);
       sqlite3_bind_text(insert, 3, json.data(), static_cast<int>(json.size()), SQLITE_STATIC);
-      check(sqlite3_step(insert)); check(sqlite3_reset(insert));
+      check(sqlite3_step(insert));
+      check(sqlite3_reset(insert));
       if (!keyed) continue;
       sqlite3_bind_int64(key, 1, pos);
       sqlite3_bind_int64(key, 2, pos * 0x9e3779b97f4a7c1);
       sqlite3_bind_text(key, 3, full.data(), static_cast<int>(full.size()), SQLITE_STATIC);
       sqlite3_bind_text(key, 4, answer.data(), static_cast<int>(answer.size()), SQLITE_STATIC);
       sqlite3_bind_int64(key, 5, 1'700'000'000'000);
-      check(sqlite3_step(key)); check(sqlite3_reset(key));
+      check(sqlite3_step(key));
+      check(sqlite3_reset(key));
     }
-    check(sqlite3_step(commit_s)); check(sqlite3_reset(commit_s));
+    check(sqlite3_step(commit_s));
+    check(sqlite3_reset(commit_s));
     r.commands += static_cast<std::uint64_t>(batch);
     const auto now = steady_clock::now();
     r.latencies.push_back(std::chrono::duration<double>(now - at).count());

@@ -87,14 +87,16 @@ Result<> read_table(const toml::table& table, const std::string& prefix, std::st
     const auto key = std::ranges::find(keys, path, &Key::path);
     if (key != keys.end()) {
       if (!key->set(config, leaf_of(node))) {
-        return bad(name, node.source().begin.line, fmt::format("{}: expected {}, got {}", path, key->expected, shown(node)));
+        return bad(name, node.source().begin.line,
+                   fmt::format("{}: expected {}, got {}", path, key->expected, shown(node)));
       }
       continue;
     }
     const bool section = std::ranges::any_of(keys, [&](const Key& any) { return any.path.starts_with(path + "."); });
     if (!section) {
       const auto meant = nearest(path);
-      return bad(name, line, fmt::format("{}: there is no such key{}", path, meant.empty() ? "" : "; did you mean " + meant + "?"));
+      return bad(name, line,
+                 fmt::format("{}: there is no such key{}", path, meant.empty() ? "" : "; did you mean " + meant + "?"));
     }
     const auto* inner = node.as_table();
     if (!inner) return bad(name, line, fmt::format("{}: expected a section, got {}", path, shown(node)));
@@ -107,7 +109,8 @@ Result<std::string> read_file(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
   std::ostringstream out;
   // Opening a folder succeeds; reading it does not.
-  if (!in || !(out << in.rdbuf()) || in.bad()) return fail(Errc::Invalid, fmt::format("the file {} cannot be read", path));
+  if (!in || !(out << in.rdbuf()) || in.bad())
+    return fail(Errc::Invalid, fmt::format("the file {} cannot be read", path));
   return std::move(out).str();
 }
 
@@ -124,8 +127,9 @@ Result<> check(Config& c, std::string_view name, const Lines& lines, bool has_fi
     return text;
   };
   if (c.server_name.empty()) {
-    return has_file ? complain("server_name", "is required: a host name such as \"example.org\", here or as --server-name")
-                    : fail(Errc::Invalid, "--server-name is required: a host name such as example.org");
+    return has_file
+               ? complain("server_name", "is required: a host name such as \"example.org\", here or as --server-name")
+               : fail(Errc::Invalid, "--server-name is required: a host name such as example.org");
   }
   if (c.tls.certificate.empty() != c.tls.key.empty()) {
     const bool lacks_key = c.tls.key.empty();
@@ -163,8 +167,9 @@ Result<> apply_flags(Config& c, const Flags& f) {
   }
   if (f.server_name) {
     if (!is_server_name(*f.server_name)) {
-      return fail(Errc::Invalid, fmt::format("--server-name: expected a host name or address with an optional port, got {}",
-                                             *f.server_name));
+      return fail(
+          Errc::Invalid,
+          fmt::format("--server-name: expected a host name or address with an optional port, got {}", *f.server_name));
     }
     c.server_name = *f.server_name;
   }
@@ -226,7 +231,8 @@ std::string config_example() {
       for (const auto line : split(k.meaning, '\n')) out += fmt::format("# {}\n", line);
     }
     const auto last = dot == std::string::npos ? k.path : k.path.substr(dot + 1);
-    out += k.commented ? fmt::format("# {} = \"example.org\"\n", last) : fmt::format("{} = {}\n", last, k.show(defaults));
+    out +=
+        k.commented ? fmt::format("# {} = \"example.org\"\n", last) : fmt::format("{} = {}\n", last, k.show(defaults));
   }
   return out;
 }

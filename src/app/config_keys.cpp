@@ -33,7 +33,8 @@ bool is_url(std::string_view s) {
   if (s.starts_with("https://")) rest = s.substr(8);
   else if (s.starts_with("http://")) rest = s.substr(7);
   return !rest.empty() && !rest.starts_with('/') && !rest.starts_with(':') && !rest.ends_with('/') &&
-         std::ranges::none_of(rest, [](char c) { return static_cast<unsigned char>(c) <= 0x20 || c == '?' || c == '#'; });
+         std::ranges::none_of(rest,
+                              [](char c) { return static_cast<unsigned char>(c) <= 0x20 || c == '?' || c == '#'; });
 }
 
 bool is_range(std::string_view s) {
@@ -187,7 +188,8 @@ std::vector<Key> make_keys() {
   Table t;
 
   t.text("server_name", "The name in user ids, @somebody:NAME. It can never be changed. Required here or as a flag.",
-         "a host name or address with an optional port, such as \"example.org\"", AT(server_name), is_server_name, true);
+         "a host name or address with an optional port, such as \"example.org\"", AT(server_name), is_server_name,
+         true);
   t.text("data", "The folder of the database and the media.", "the path of a folder", AT(data), filled);
   t.keys.push_back({"listen", "The address and port to listen on. IPv6 in brackets: \"[::1]:8008\".",
                     "ADDR:PORT, such as \"127.0.0.1:8008\"", false,
@@ -196,8 +198,7 @@ std::vector<Key> make_keys() {
                       return s && set_listen(c, *s);
                     },
                     [](const Config& c) { return quoted(fmt::format("{}:{}", c.address, c.port)); }});
-  t.text("public_base_url",
-         "The address at which clients reach the server, where it is not the one listened on.",
+  t.text("public_base_url", "The address at which clients reach the server, where it is not the one listened on.",
          "a URL such as \"https://matrix.example.org\", without a slash at the end", AT(public_base_url), url_or_empty);
   t.text("default_room_version", "The version of new rooms whose creator asks for none.",
          "one of \"10\", \"11\", \"12\"", AT(default_room_version), one_of({"10", "11", "12"}));
@@ -232,11 +233,12 @@ std::vector<Key> make_keys() {
          "the path of a file", AT(registration.shared_secret_file), any);
   t.flag("registration.guest_access", "Whether guests may come without an account.", AT(registration.guest_access));
 
-  t.integer("password.memory_mib", "The cost of a password hash (argon2id). Stored hashes follow at the next log-in.", 1, 4096,
-            AT(password.memory_mib));
+  t.integer("password.memory_mib", "The cost of a password hash (argon2id). Stored hashes follow at the next log-in.",
+            1, 4096, AT(password.memory_mib));
   t.integer("password.passes", "", 1, 100, AT(password.passes));
   t.integer("password.threads", "Hashes at the same time; each takes memory_mib.", 1, 64, AT(password.threads));
-  t.integer("password.length_min", "The least number of characters of a new password.", 1, 128, AT(password.length_min));
+  t.integer("password.length_min", "The least number of characters of a new password.", 1, 128,
+            AT(password.length_min));
 
   t.flag("rate_limits.enabled", "All limits of this section at once.", AT(rate_limits.enabled));
   t.rate("rate_limits.messages", "Events a user sends", AT(rate_limits.messages));
@@ -247,7 +249,8 @@ std::vector<Key> make_keys() {
 
   t.bytes("media.upload_bytes_max", "The largest upload.", 1, AT(media.upload_bytes_max));
   t.bytes("media.user_bytes_max", "All media of one user together; 0: no limit.", 0, AT(media.user_bytes_max));
-  t.integer("media.thumbnail_pixels_max", "Larger pictures get no thumbnail.", 1, kIntMax, AT(media.thumbnail_pixels_max));
+  t.integer("media.thumbnail_pixels_max", "Larger pictures get no thumbnail.", 1, kIntMax,
+            AT(media.thumbnail_pixels_max));
   t.flag("media.allow_legacy_unauthenticated", "Whether old clients may load media without an access token.",
          AT(media.allow_legacy_unauthenticated));
 
@@ -255,13 +258,13 @@ std::vector<Key> make_keys() {
   t.list("push.allowed_ranges", "Private address ranges in which push gateways may be; all others are refused.", ranges,
          AT(push.allowed_ranges), is_range);
   t.flag("preview.enabled", "Whether the server loads web pages to show previews of links.", AT(preview.enabled));
-  t.list("preview.allowed_ranges", "Private address ranges from which previews may come; all others are refused.", ranges,
-         AT(preview.allowed_ranges), is_range);
+  t.list("preview.allowed_ranges", "Private address ranges from which previews may come; all others are refused.",
+         ranges, AT(preview.allowed_ranges), is_range);
   t.list("preview.denied", "Hosts that are never asked; * and ? stand for any text and any character.",
          "a list of host patterns, such as [\"*.example.org\"]", AT(preview.denied), filled);
 
-  t.list("turn.uris", "Servers for voice and video calls.", "a list of URIs such as [\"turn:turn.example.org?transport=udp\"]",
-         AT(turn.uris), is_turn_uri);
+  t.list("turn.uris", "Servers for voice and video calls.",
+         "a list of URIs such as [\"turn:turn.example.org?transport=udp\"]", AT(turn.uris), is_turn_uri);
   t.text("turn.shared_secret_file", "A file that holds the secret shared with them.", "the path of a file",
          AT(turn.shared_secret_file), any);
   t.integer("turn.lifetime_s", "How long their credentials are good.", 60, 30 * 86'400, AT(turn.lifetime_s));
@@ -280,8 +283,8 @@ std::vector<Key> make_keys() {
   t.flag("log.access", "A line for each request.", AT(log.access));
 
   t.integer("retention.idempotency_keys",
-            "A command sent again has its first effect and answer while so many newer ones have come at most.", 1000, kIntMax,
-            AT(retention.idempotency_keys));
+            "A command sent again has its first effect and answer while so many newer ones have come at most.", 1000,
+            kIntMax, AT(retention.idempotency_keys));
 
   t.text("well_known.client_base_url", "What /.well-known/matrix/client says; empty: public_base_url.",
          "a URL without a slash at the end", AT(well_known.client_base_url), url_or_empty);
@@ -289,7 +292,8 @@ std::vector<Key> make_keys() {
          [](std::string_view s) { return s.empty() || s.starts_with("https://") || s.starts_with("http://"); });
   t.text("well_known.support_email", "", "an e-mail address", AT(well_known.support_email),
          [](std::string_view s) { return s.empty() || (s.contains('@') && !s.contains(' ')); });
-  t.text("well_known.support_matrix_id", "", "a user id such as \"@admin:example.org\"", AT(well_known.support_matrix_id),
+  t.text("well_known.support_matrix_id", "", "a user id such as \"@admin:example.org\"",
+         AT(well_known.support_matrix_id),
          [](std::string_view s) { return s.empty() || (s.starts_with('@') && s.contains(':')); });
   return std::move(t.keys);
 }

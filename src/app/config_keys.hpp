@@ -16,9 +16,9 @@ namespace haechi::app {
 using Leaf = std::variant<std::monostate, std::string, std::int64_t, double, bool, std::vector<std::string>>;
 
 struct Key {
-  std::string path;      ///< "media.upload_bytes_max"
-  std::string meaning;   ///< for the example; several lines where needed
-  std::string expected;  ///< "a number of bytes, 1 or more"
+  std::string path;        ///< "media.upload_bytes_max"
+  std::string meaning;     ///< for the example; several lines where needed
+  std::string expected;    ///< "a number of bytes, 1 or more"
   bool commented = false;  ///< shown commented out: it has no default worth writing
   /// False when the value is not what is expected.
   std::function<bool(Config&, const Leaf&)> set;

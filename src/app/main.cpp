@@ -1,8 +1,8 @@
 // The command line of Haechi. Each subcommand says what it did or, in one line,
 // why it could not, and exits with a code that a script can use.
 
-#include <CLI/CLI.hpp>
 #include <sodium.h>
+#include <CLI/CLI.hpp>
 
 #include <cstdio>
 

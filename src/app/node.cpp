@@ -23,7 +23,7 @@ namespace haechi::app {
 namespace {
 
 constexpr auto kDrain = std::chrono::seconds(10);
-constexpr auto kLastWait = std::chrono::seconds(5);   ///< for handlers whose clients were cut off
+constexpr auto kLastWait = std::chrono::seconds(5);  ///< for handlers whose clients were cut off
 constexpr auto kHousekeepEvery = std::chrono::minutes(1);
 
 messenger::RegistrationMode registration_mode(Registration r) {
@@ -109,7 +109,7 @@ struct Node::Parts {
   Scope scope;
   Scope last_rites;  ///< shut_down() joins `scope`, so it runs in another
   bool stopping = false;
-  bool all_ended = true;     ///< else something still runs that destruction would pull the ground from
+  bool all_ended = true;  ///< else something still runs that destruction would pull the ground from
 
   void housekeep() {
     loop.timers().arm(housekeeping, loop.now() + kHousekeepEvery, [this] {
@@ -118,7 +118,8 @@ struct Node::Parts {
     });
   }
   Task<void> clean() {
-    if (auto done = co_await media->housekeep(); !done) log::warn("media housekeeping", {{"error", done.error().message}});
+    if (auto done = co_await media->housekeep(); !done)
+      log::warn("media housekeeping", {{"error", done.error().message}});
   }
 
   Task<void> resume() { co_await messenger->resume(); }
@@ -167,11 +168,13 @@ Result<std::unique_ptr<Node>> Node::create(const Config& config) {
       blob::MediaOptions{.origin = config.server_name,
                          .upload_bytes_max = static_cast<std::uint64_t>(config.media.upload_bytes_max),
                          .user_bytes_max = static_cast<std::uint64_t>(config.media.user_bytes_max)});
-  p->identity = std::make_unique<identity::Identity>(p->loop, *p->readers, *p->journal, p->random, identity_options(config));
+  p->identity =
+      std::make_unique<identity::Identity>(p->loop, *p->readers, *p->journal, p->random, identity_options(config));
   p->client = std::make_unique<net::Client>(p->loop, net::ClientOptions{.extra_ca_file = config.tls.extra_ca});
-  p->messenger = std::make_unique<messenger::Module>(
-      messenger::Module::Needs{p->loop, p->random, p->metrics, *p->readers, *p->journal, *p->identity, *p->media, *p->client},
-      messenger_options(config, p->admin_token));
+  p->messenger =
+      std::make_unique<messenger::Module>(messenger::Module::Needs{p->loop, p->random, p->metrics, *p->readers,
+                                                                   *p->journal, *p->identity, *p->media, *p->client},
+                                          messenger_options(config, p->admin_token));
   TRY_DO(p->messenger->start(*p->db));
 
   net::add_operations_routes(p->router, p->metrics, [parts = p.get()]() -> Result<> {
@@ -195,10 +198,9 @@ int Node::run() {
   });
   p.scope.spawn(p.resume());
   p.server->start();
-  if (auto written = write_node_file(p.config.data, {.address = p.config.address,
-                                                     .port = p.server->port(),
-                                                     .tls = p.config.tls.on(),
-                                                     .token = p.admin_token});
+  if (auto written = write_node_file(
+          p.config.data,
+          {.address = p.config.address, .port = p.server->port(), .tls = p.config.tls.on(), .token = p.admin_token});
       !written) {
     log::warn("haechi user will not reach this node", {{"error", written.error().message}});
   }

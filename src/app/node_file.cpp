@@ -17,8 +17,8 @@ std::string path_of(const std::string& data) { return data + "/node.json"; }
 
 Result<> write_node_file(const std::string& data, const NodeFile& file) {
   const auto path = path_of(data);
-  const auto text = to_text(json::object{
-      {"address", file.address}, {"port", file.port}, {"tls", file.tls}, {"token", file.token}});
+  const auto text =
+      to_text(json::object{{"address", file.address}, {"port", file.port}, {"tls", file.tls}, {"token", file.token}});
   ::unlink(path.c_str());
   const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   if (fd < 0) return fail(Errc::Io, path + ": " + std::strerror(errno));

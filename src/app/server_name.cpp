@@ -27,8 +27,8 @@ Result<> check_server_name(store::Database& db, std::string_view server_name) tr
     return {};
   }
   if (*known == server_name) return {};
-  return fail(Errc::Conflict, "this data folder belongs to the server name " + *known + ", not " + std::string(server_name) +
-                                  ": user ids hold the name, so it cannot change");
+  return fail(Errc::Conflict, "this data folder belongs to the server name " + *known + ", not " +
+                                  std::string(server_name) + ": user ids hold the name, so it cannot change");
 } catch (const store::SqlError& e) {
   return fail(Errc::Io, e.what());
 }

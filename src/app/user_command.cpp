@@ -1,6 +1,6 @@
-#include <CLI/CLI.hpp>
 #include <termios.h>
 #include <unistd.h>
+#include <CLI/CLI.hpp>
 
 #include <cstdio>
 #include <fstream>
@@ -104,9 +104,9 @@ Result<> list(const UserFlags& flags) {
   TRY(const auto office, open_user_office(flags.where));
   return office->list([](const ListedUser& user) {
     std::string line = user.user_id;
-    for (const auto& [set, word] : {std::pair(user.admin, " admin"), std::pair(user.guest, " guest"),
-                                    std::pair(user.deactivated, " deactivated"), std::pair(user.locked, " locked"),
-                                    std::pair(user.suspended, " suspended")}) {
+    for (const auto& [set, word] :
+         {std::pair(user.admin, " admin"), std::pair(user.guest, " guest"), std::pair(user.deactivated, " deactivated"),
+          std::pair(user.locked, " locked"), std::pair(user.suspended, " suspended")}) {
       if (set) line += word;
     }
     std::puts(line.c_str());
@@ -149,10 +149,13 @@ void add_user(CLI::App& cli, int& code) {
     });
     return cmd;
   };
-  const auto takes_name = [&](CLI::App* cmd, const char* help) { cmd->add_option("name", flags->name, help)->required(); };
+  const auto takes_name = [&](CLI::App* cmd, const char* help) {
+    cmd->add_option("name", flags->name, help)->required();
+  };
   const auto takes_password = [&](CLI::App* cmd) {
     auto* given = cmd->add_option("--password", flags->password, "The password; others on this machine may see it");
-    cmd->add_option("--password-file", flags->password_file, "File whose first line is the password; - for standard input")
+    cmd->add_option("--password-file", flags->password_file,
+                    "File whose first line is the password; - for standard input")
         ->excludes(given);
     cmd->footer("Without a password: asks for one on a terminal, else makes one up and prints it.");
   };
@@ -169,7 +172,8 @@ void add_user(CLI::App& cli, int& code) {
   command("list", "Print every user, one a line", list);
 
   auto* inviting = command("token", "Make a registration token and print it", make_token);
-  inviting->add_option("--uses", flags->uses, "How many accounts it may make; without: any number")->check(CLI::Range(1, 1'000'000));
+  inviting->add_option("--uses", flags->uses, "How many accounts it may make; without: any number")
+      ->check(CLI::Range(1, 1'000'000));
   inviting->add_option("--days", flags->days, "How long it is good; without: for ever")->check(CLI::Range(1, 36'500));
 
   auto* ending = command("deactivate", "End an account; its name stays taken", deactivate);

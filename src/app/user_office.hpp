@@ -13,7 +13,7 @@
 namespace haechi::app {
 
 struct NewUser {
-  std::string name;      ///< a localpart
+  std::string name;  ///< a localpart
   std::string password;
   bool admin = false;
 };

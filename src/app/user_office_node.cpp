@@ -87,7 +87,8 @@ class NodeOffice final : public UserOffice {
     const auto url = base_url(node_) + "/_haechi/v1/admin/" + path;
     const auto text = body ? to_text(*body) : std::string();
     std::string answer;
-    std::unique_ptr<curl_slist, FreeCurl> headers(curl_slist_append(nullptr, ("Authorization: Bearer " + node_.token).c_str()));
+    std::unique_ptr<curl_slist, FreeCurl> headers(
+        curl_slist_append(nullptr, ("Authorization: Bearer " + node_.token).c_str()));
     curl_slist_append(headers.get(), "Content-Type: application/json");
     curl_easy_setopt(c, CURLOPT_URL, url.c_str());
     curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, method);
@@ -105,7 +106,8 @@ class NodeOffice final : public UserOffice {
       curl_easy_setopt(c, CURLOPT_POSTFIELDS, text.c_str());
     }
     if (const auto code = curl_easy_perform(c); code != CURLE_OK) {
-      return fail(Errc::Unavailable, "the node at " + base_url(node_) + " cannot be reached: " + curl_easy_strerror(code));
+      return fail(Errc::Unavailable,
+                  "the node at " + base_url(node_) + " cannot be reached: " + curl_easy_strerror(code));
     }
     long status = 0;
     curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
@@ -115,7 +117,8 @@ class NodeOffice final : public UserOffice {
       return *std::move(parsed);
     }
     const auto detail = parsed ? get_string(*parsed, "detail") : std::nullopt;
-    return fail(Errc::Invalid, detail ? std::string(*detail) : "the node answered with HTTP status " + std::to_string(status));
+    return fail(Errc::Invalid,
+                detail ? std::string(*detail) : "the node answered with HTTP status " + std::to_string(status));
   }
 
   NodeFile node_;

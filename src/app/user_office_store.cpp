@@ -35,7 +35,8 @@ class StoreOffice final : public UserOffice {
     TRY_DO(check_server_name(*o->db_, config.server_name));
     o->readers_ = std::make_unique<store::Readers>(o->loop_, *o->db_, 1, 100);
     TRY(o->journal_, journal::Journal::create(o->loop_, *o->db_, *o->readers_, o->clock_, o->metrics_, {}));
-    o->identity_ = std::make_unique<identity::Identity>(o->loop_, *o->readers_, *o->journal_, o->random_, identity_options(config));
+    o->identity_ = std::make_unique<identity::Identity>(o->loop_, *o->readers_, *o->journal_, o->random_,
+                                                        identity_options(config));
     // What belongs to an account's own transaction. The rest (leaving rooms) the next start takes up.
     for (auto& hooks : messenger::account_hooks()) o->identity_->add_hooks(std::move(hooks));
     o->journal_->start();
@@ -65,7 +66,8 @@ class StoreOffice final : public UserOffice {
 
   Result<> deactivate(const std::string& name, EraseProfile erase) override {
     TRY(auto user_id, local_user(name));
-    return run(accounts().deactivate(std::move(user_id), erase == EraseProfile::Yes ? identity::Erase::Yes : identity::Erase::No));
+    return run(accounts().deactivate(std::move(user_id),
+                                     erase == EraseProfile::Yes ? identity::Erase::Yes : identity::Erase::No));
   }
 
   Result<std::string> make_token(NewToken wanted) override {

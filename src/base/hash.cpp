@@ -25,7 +25,9 @@ Sha256Stream::Sha256Stream() : context_(EVP_MD_CTX_new()) {
   }
 }
 
-void Sha256Stream::Free::operator()(void* context) const noexcept { EVP_MD_CTX_free(static_cast<EVP_MD_CTX*>(context)); }
+void Sha256Stream::Free::operator()(void* context) const noexcept {
+  EVP_MD_CTX_free(static_cast<EVP_MD_CTX*>(context));
+}
 
 void Sha256Stream::update(std::string_view data) {
   if (EVP_DigestUpdate(as_context(context_), data.data(), data.size()) != 1) throw std::runtime_error("SHA-256 failed");

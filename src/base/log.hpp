@@ -32,9 +32,17 @@ void set_level(Level level);
 Level level();
 void write(Level level, std::string_view message, Fields fields);
 
-inline void debug(std::string_view m, Fields f = {}) { if (level() <= Level::Debug) write(Level::Debug, m, f); }
-inline void info(std::string_view m, Fields f = {}) { if (level() <= Level::Info) write(Level::Info, m, f); }
-inline void warn(std::string_view m, Fields f = {}) { if (level() <= Level::Warn) write(Level::Warn, m, f); }
-inline void error(std::string_view m, Fields f = {}) { if (level() <= Level::Error) write(Level::Error, m, f); }
+inline void debug(std::string_view m, Fields f = {}) {
+  if (level() <= Level::Debug) write(Level::Debug, m, f);
+}
+inline void info(std::string_view m, Fields f = {}) {
+  if (level() <= Level::Info) write(Level::Info, m, f);
+}
+inline void warn(std::string_view m, Fields f = {}) {
+  if (level() <= Level::Warn) write(Level::Warn, m, f);
+}
+inline void error(std::string_view m, Fields f = {}) {
+  if (level() <= Level::Error) write(Level::Error, m, f);
+}
 
 }  // namespace haechi::log

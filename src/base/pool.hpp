@@ -35,7 +35,8 @@ class BlockingPool {
     auto future = promise.future();
     const bool queued = push([this, f = std::move(f), promise = std::move(promise)]() mutable {
       R result = guarded<R>(f);
-      loop_.post([promise = std::move(promise), result = std::move(result)]() mutable { promise.set(std::move(result)); });
+      loop_.post(
+          [promise = std::move(promise), result = std::move(result)]() mutable { promise.set(std::move(result)); });
     });
     if (!queued) co_return fail(Errc::Overloaded, name_ + ": too much work is waiting");
     co_return co_await future;

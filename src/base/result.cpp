@@ -31,8 +31,6 @@ const std::error_category& base_category() noexcept {
   return category;
 }
 
-std::error_code make_error_code(Errc code) noexcept {
-  return {static_cast<int>(code), base_category()};
-}
+std::error_code make_error_code(Errc code) noexcept { return {static_cast<int>(code), base_category()}; }
 
 }  // namespace haechi

@@ -14,16 +14,16 @@ namespace haechi {
 /// Failures that belong to no module: they can happen under any of them.
 enum class Errc {
   Ok = 0,
-  Invalid,       ///< input that a parser refused
+  Invalid,  ///< input that a parser refused
   NotFound,
   Conflict,
-  Overloaded,    ///< a bounded queue is full; try again later
-  Timeout,       ///< a deadline passed; whether the work was done may be unknown
-  Cancelled,     ///< the caller went away
-  Unavailable,   ///< something this node needs cannot be reached now
-  Io,            ///< the operating system or the database said no
+  Overloaded,   ///< a bounded queue is full; try again later
+  Timeout,      ///< a deadline passed; whether the work was done may be unknown
+  Cancelled,    ///< the caller went away
+  Unavailable,  ///< something this node needs cannot be reached now
+  Io,           ///< the operating system or the database said no
   TooLarge,
-  Broken,        ///< a promise was dropped without an answer: our bug
+  Broken,  ///< a promise was dropped without an answer: our bug
 };
 
 const std::error_category& base_category() noexcept;
@@ -37,8 +37,7 @@ struct Error {
   /// already serialised without braces, for example `"retry_after_ms":1000`.
   std::string detail;
 
-  Error(std::error_code c, std::string m, std::string d = {})
-      : code(c), message(std::move(m)), detail(std::move(d)) {}
+  Error(std::error_code c, std::string m, std::string d = {}) : code(c), message(std::move(m)), detail(std::move(d)) {}
 
   template <class E>
     requires std::is_error_code_enum_v<E>
@@ -73,9 +72,9 @@ struct std::is_error_code_enum<haechi::Errc> : std::true_type {};
 #define HAECHI_CAT_(a, b) a##b
 #define HAECHI_CAT(a, b) HAECHI_CAT_(a, b)
 
-#define HAECHI_TRY_(tmp, ret, decl, ...)                       \
-  auto tmp = __VA_ARGS__;                                      \
-  if (!tmp) ret std::unexpected(std::move(tmp).error());       \
+#define HAECHI_TRY_(tmp, ret, decl, ...)                 \
+  auto tmp = __VA_ARGS__;                                \
+  if (!tmp) ret std::unexpected(std::move(tmp).error()); \
   decl = *std::move(tmp)
 #define HAECHI_CHECK_(tmp, ret, ...) \
   if (auto tmp = __VA_ARGS__; !tmp) ret std::unexpected(std::move(tmp).error())

@@ -28,7 +28,9 @@ Scope::Detached Scope::drive(Scope& scope, Task<void> task) {
   }
   // The frame of the task may hold references to what the scope protects:
   // it goes first, then the scope hears of it.
-  { Task<void> gone = std::move(task); }
+  {
+    Task<void> gone = std::move(task);
+  }
   scope.ended();
 }
 

@@ -141,10 +141,19 @@ bool is_valid_utf8(std::string_view text) {
     int more = 0;
     std::uint32_t code = 0;
     std::uint32_t least = 0;
-    if ((*p & 0xE0) == 0xC0) { more = 1; code = *p & 0x1Fu; least = 0x80; }
-    else if ((*p & 0xF0) == 0xE0) { more = 2; code = *p & 0x0Fu; least = 0x800; }
-    else if ((*p & 0xF8) == 0xF0) { more = 3; code = *p & 0x07u; least = 0x10000; }
-    else return false;
+    if ((*p & 0xE0) == 0xC0) {
+      more = 1;
+      code = *p & 0x1Fu;
+      least = 0x80;
+    } else if ((*p & 0xF0) == 0xE0) {
+      more = 2;
+      code = *p & 0x0Fu;
+      least = 0x800;
+    } else if ((*p & 0xF8) == 0xF0) {
+      more = 3;
+      code = *p & 0x07u;
+      least = 0x10000;
+    } else return false;
     if (end - p <= more) return false;
     for (int i = 1; i <= more; ++i) {
       if ((p[i] & 0xC0) != 0x80) return false;

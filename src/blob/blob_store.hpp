@@ -57,7 +57,7 @@ struct Stored {
   Sha256 sha256{};
   std::uint64_t bytes = 0;
   bool existed = false;
-  Pin pin;   ///< hold it until the reference is recorded
+  Pin pin;  ///< hold it until the reference is recorded
 };
 
 enum class Condition { Good, Damaged, Missing };

@@ -16,8 +16,8 @@ enum class Errc {
   QuotaExceeded,    ///< the user's total is used up
   NotAnImage,       ///< no thumbnail can be made of this content
   Quarantined,
-  Io,               ///< the disk failed, or a file is damaged
-  Busy,             ///< a bound is reached (reserved ids of a user, waiting work): try later
+  Io,    ///< the disk failed, or a file is damaged
+  Busy,  ///< a bound is reached (reserved ids of a user, waiting work): try later
 };
 
 const std::error_category& blob_category() noexcept;

@@ -7,7 +7,7 @@
 namespace haechi::blob {
 namespace {
 
-constexpr std::size_t kChunkMax = 512 * 1024;   // stays in the second-level cache from copy over hash to write
+constexpr std::size_t kChunkMax = 512 * 1024;  // stays in the second-level cache from copy over hash to write
 constexpr std::size_t kChunkMin = 32 * 1024;
 constexpr std::size_t kReadBlock = 1024 * 1024;
 constexpr auto kPinWait = std::chrono::seconds(30);
@@ -50,9 +50,7 @@ Result<Sha256> checksum(FileSystem& files, int fd, std::uint64_t size) {
 /// last holder goes is removed.
 struct LocalBlobStore::Write {
   Write(FileSystem& f, std::string p) : files(f), path(std::move(p)) {}
-  ~Write() {
-    discard();
-  }
+  ~Write() { discard(); }
   Write(const Write&) = delete;
   Write& operator=(const Write&) = delete;
   void close() {
@@ -78,11 +76,14 @@ struct LocalBlobStore::Write {
   bool published = false;
   std::uint64_t bytes = 0;
   Sha256Stream hash;
-  std::string spare;   ///< a written chunk's memory, for the next one
+  std::string spare;  ///< a written chunk's memory, for the next one
 };
 
 LocalBlobStore::LocalBlobStore(Loop& loop, FileSystem& files, LocalOptions options)
-    : loop_(loop), files_(files), options_(std::move(options)), pool_(loop, "media", options_.threads, options_.queue_max) {}
+    : loop_(loop),
+      files_(files),
+      options_(std::move(options)),
+      pool_(loop, "media", options_.threads, options_.queue_max) {}
 
 LocalBlobStore::~LocalBlobStore() = default;
 
@@ -96,9 +97,7 @@ Result<std::unique_ptr<LocalBlobStore>> LocalBlobStore::create(Loop& loop, FileS
   return std::unique_ptr<LocalBlobStore>(new LocalBlobStore(loop, files, std::move(options)));
 }
 
-std::string LocalBlobStore::folder_of(const Sha256& id) const {
-  return options_.root + '/' + to_hex(id).substr(0, 2);
-}
+std::string LocalBlobStore::folder_of(const Sha256& id) const { return options_.root + '/' + to_hex(id).substr(0, 2); }
 
 std::string LocalBlobStore::path_of(const Sha256& id) const { return folder_of(id) + '/' + to_hex(id); }
 
@@ -140,12 +139,13 @@ Task<void> LocalBlobStore::write_chunk(std::shared_ptr<Write> write, std::string
   }));
 }
 
-Task<Result<Stored>> LocalBlobStore::put_open(ByteSource& source, std::uint64_t bytes_max, std::shared_ptr<Write> write) {
+Task<Result<Stored>> LocalBlobStore::put_open(ByteSource& source, std::uint64_t bytes_max,
+                                              std::shared_ptr<Write> write) {
   write->reserve = source.size_hint();
   std::uint64_t received = 0;
   std::string chunk;
   Scope writing;
-  Result<> written;   // by the chunk under way
+  Result<> written;  // by the chunk under way
   Result<> good;
   bool first = true;
   while (good) {
@@ -165,7 +165,7 @@ Task<Result<Stored>> LocalBlobStore::put_open(ByteSource& source, std::uint64_t 
       chunk.reserve(static_cast<std::size_t>(std::min<std::uint64_t>(expected, chunk_bytes())) + part->size());
     }
     chunk.append(*part);
-    const bool last = end && (first || !chunk.empty());   // an empty upload still makes its file
+    const bool last = end && (first || !chunk.empty());  // an empty upload still makes its file
     if (!last && chunk.size() < chunk_bytes()) {
       if (end) break;
       continue;
@@ -239,7 +239,7 @@ void LocalBlobStore::unpin(const Sha256& id) {
 }
 
 Task<Result<bool>> LocalBlobStore::remove(Sha256 id, Confirm confirm) {
-  auto& use = uses_[id];   // stays in place: unordered_map keeps nodes, and `removing` keeps this one
+  auto& use = uses_[id];  // stays in place: unordered_map keeps nodes, and `removing` keeps this one
   if (use.pins > 0 || use.removing) co_return fail(Errc::Busy, "the content is in use");
   use.removing = true;
   Result<bool> removed = false;

@@ -23,13 +23,13 @@
 namespace haechi::blob {
 
 struct LocalOptions {
-  std::string root;                              ///< DATA/media
-  std::size_t threads = 4;                       ///< so that one slow sync does not hold the others
+  std::string root;         ///< DATA/media
+  std::size_t threads = 4;  ///< so that one slow sync does not hold the others
   std::size_t queue_max = 4096;
-  std::size_t writes_max = 1024;                 ///< at the same time; past it Errc::Busy
-  std::size_t buffers_bytes = 128 * 1024 * 1024; ///< shared by all writes under way
-  std::uint64_t verify_bytes_max = 256 * 1024;   ///< files up to here are checked when opened anew
-  std::size_t open_files_max = 256;              ///< kept open for the next reader
+  std::size_t writes_max = 1024;                  ///< at the same time; past it Errc::Busy
+  std::size_t buffers_bytes = 128 * 1024 * 1024;  ///< shared by all writes under way
+  std::uint64_t verify_bytes_max = 256 * 1024;    ///< files up to here are checked when opened anew
+  std::size_t open_files_max = 256;               ///< kept open for the next reader
 };
 
 /// Lifecycle: create (removes what a crash left in tmp), use, stop. Loop thread only.
@@ -82,10 +82,10 @@ class LocalBlobStore final : public BlobStore {
   std::size_t writes_ = 0;
   std::uint64_t next_temp_ = 0;
   std::unordered_map<Sha256, Use, Sha256Hash> uses_;
-  std::array<std::atomic<bool>, 256> durable_folders_{};   ///< by the first byte; any thread
-  std::list<Cached> recent_;   ///< newest first
+  std::array<std::atomic<bool>, 256> durable_folders_{};  ///< by the first byte; any thread
+  std::list<Cached> recent_;                              ///< newest first
   std::unordered_map<Sha256, std::list<Cached>::iterator, Sha256Hash> open_files_;
-  BlockingPool pool_;          ///< last: its threads end first
+  BlockingPool pool_;  ///< last: its threads end first
 };
 
 }  // namespace haechi::blob

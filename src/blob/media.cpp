@@ -61,8 +61,8 @@ Task<Result<Record>> Media::find(MediaId id) {
   auto key = id.key();
   if (const auto* known = cache_->records.find(key)) co_return *known;
   const auto changes = changes_;
-  auto found = read_answer(
-      co_await readers_.read([id](store::Connection& c) -> Result<std::optional<Record>> { return repo::find(c, id); }));
+  auto found = read_answer(co_await readers_.read(
+      [id](store::Connection& c) -> Result<std::optional<Record>> { return repo::find(c, id); }));
   if (!found) co_return std::unexpected(std::move(found.error()));
   if (!*found) co_return fail(Errc::NotFound, "there is no media " + id.uri());
   if ((*found)->state != State::Pending && changes == changes_) cache_->records.put(std::move(key), **found);
@@ -111,8 +111,8 @@ Task<Result<Opened>> Media::open(MediaId id, Duration timeout, Canceller* cancel
 Task<Result<Record>> Media::record(MediaId id) { co_return co_await find(std::move(id)); }
 
 Task<Result<Usage>> Media::usage(std::string user) {
-  co_return read_answer(
-      co_await readers_.read([user = std::move(user)](store::Connection& c) -> Result<Usage> { return repo::usage(c, user); }));
+  co_return read_answer(co_await readers_.read(
+      [user = std::move(user)](store::Connection& c) -> Result<Usage> { return repo::usage(c, user); }));
 }
 
 // Administration.
@@ -173,7 +173,8 @@ Task<Result<>> Media::quarantine(MediaId id, Quarantine on) {
   co_return co_await journal_.submit([id, on](journal::Tx& tx) -> Result<> {
     auto& c = tx.sql();
     const auto record = repo::find(c, id);
-    if (!record || record->state == State::Pending) return fail(Errc::NotFound, "there is no content under " + id.uri());
+    if (!record || record->state == State::Pending)
+      return fail(Errc::NotFound, "there is no content under " + id.uri());
     const bool now = on == Quarantine::On;
     repo::set_quarantined(c, record->sha256, now);
     repo::set_state_of_content(c, record->sha256, now ? State::Complete : State::Quarantined,

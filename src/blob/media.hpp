@@ -34,13 +34,13 @@ inline constexpr journal::Kind kThumbnailMade = 204;
 inline constexpr journal::Kind kBlobDropped = 205;
 
 struct MediaOptions {
-  std::string origin;                                       ///< this server's name
-  std::uint64_t upload_bytes_max = 100 * 1024 * 1024;       ///< m.upload.size
-  std::uint64_t user_bytes_max = 0;                         ///< of all of a user's media; 0: no quota
+  std::string origin;                                  ///< this server's name
+  std::uint64_t upload_bytes_max = 100 * 1024 * 1024;  ///< m.upload.size
+  std::uint64_t user_bytes_max = 0;                    ///< of all of a user's media; 0: no quota
   std::uint32_t pending_per_user_max = 20;
   std::chrono::milliseconds pending_lifetime{std::chrono::hours(24)};
   std::size_t records_cached = 10'000;
-  std::size_t waiting_max = 10'000;                         ///< open()s that wait for an upload
+  std::size_t waiting_max = 10'000;  ///< open()s that wait for an upload
 };
 
 struct Reserved {
@@ -49,7 +49,7 @@ struct Reserved {
 };
 
 struct Opened {
-  Record record;   ///< of the media asked for, also for a thumbnail
+  Record record;  ///< of the media asked for, also for a thumbnail
   FilePtr file;
   std::string content_type;  ///< of `file`
   Sha256 sha256{};           ///< of `file`: what the entity tag is made from
@@ -62,8 +62,8 @@ struct Usage {
 };
 
 struct Page {
-  std::vector<Record> records;     ///< newest first
-  std::optional<std::string> next; ///< give it as `from` for the rest
+  std::vector<Record> records;      ///< newest first
+  std::optional<std::string> next;  ///< give it as `from` for the rest
 };
 
 struct ScrubReport {
@@ -167,7 +167,7 @@ class Media {
   std::unordered_map<std::string, Error, StringHash, std::equal_to<>> failures_;
   Sha256 scrub_cursor_{};
   std::uint8_t sweep_prefix_ = 0;
-  std::uint64_t changes_ = 0;   ///< counts removals and quarantines, so that a stale read is not cached
+  std::uint64_t changes_ = 0;  ///< counts removals and quarantines, so that a stale read is not cached
   bool stopping_ = false;
   Scope scope_;
 };

@@ -55,8 +55,10 @@ Task<Result<>> Media::sweep_orphans() {
 
 Task<Result<>> Media::housekeep() {
   if (stopping_) co_return fail(Errc::Busy, "the server is stopping");
-  auto late = read_answer(co_await readers_.read(
-      [now = clock_.wall_ms()](store::Connection& c) -> Result<std::vector<MediaId>> { return repo::expired(c, now, kBatch); }));
+  auto late = read_answer(
+      co_await readers_.read([now = clock_.wall_ms()](store::Connection& c) -> Result<std::vector<MediaId>> {
+        return repo::expired(c, now, kBatch);
+      }));
   if (!late) co_return std::unexpected(std::move(late.error()));
   if (!late->empty()) {
     CO_TRY_DO(co_await journal_.submit([ids = std::move(*late), now = clock_.wall_ms()](journal::Tx& tx) -> Result<> {
@@ -76,8 +78,10 @@ Task<Result<>> Media::housekeep() {
 }
 
 Task<Result<ScrubReport>> Media::scrub(std::size_t n) {
-  auto ids = read_answer(co_await readers_.read(
-      [from = scrub_cursor_, n](store::Connection& c) -> Result<std::vector<Sha256>> { return repo::blobs_after(c, from, n); }));
+  auto ids = read_answer(
+      co_await readers_.read([from = scrub_cursor_, n](store::Connection& c) -> Result<std::vector<Sha256>> {
+        return repo::blobs_after(c, from, n);
+      }));
   if (!ids) co_return std::unexpected(std::move(ids.error()));
   ScrubReport report;
   for (const auto& id : *ids) {
@@ -85,8 +89,8 @@ Task<Result<ScrubReport>> Media::scrub(std::size_t n) {
     CO_TRY(Condition condition, co_await blobs_.verify(id));
     if (condition == Condition::Missing) {
       // It may have been removed since the list was read.
-      auto still = read_answer(co_await readers_.read(
-          [id](store::Connection& c) -> Result<bool> { return repo::blob(c, id).has_value(); }));
+      auto still = read_answer(
+          co_await readers_.read([id](store::Connection& c) -> Result<bool> { return repo::blob(c, id).has_value(); }));
       if (!still || !*still) continue;
     }
     scrub_cursor_ = id;

@@ -41,13 +41,14 @@ class Recent {
  private:
   const std::size_t max_;
   std::list<std::pair<std::string, V>> order_;
-  std::unordered_map<std::string_view, typename std::list<std::pair<std::string, V>>::iterator> map_;   ///< keys live in order_
+  std::unordered_map<std::string_view, typename std::list<std::pair<std::string, V>>::iterator>
+      map_;  ///< keys live in order_
 };
 
 struct Media::Cache {
   explicit Cache(std::size_t max) : records(max), thumbnails(max) {}
-  Recent<Record> records;                   ///< with content only, by "origin/id"
-  Recent<repo::ThumbnailRow> thumbnails;    ///< by flight key
+  Recent<Record> records;                 ///< with content only, by "origin/id"
+  Recent<repo::ThumbnailRow> thumbnails;  ///< by flight key
 };
 
 struct Media::Counters {

@@ -13,8 +13,8 @@ constexpr auto kWaitMax = std::chrono::seconds(30);
 constexpr std::size_t kFailuresMax = 4096;
 
 std::string flight_key(const Sha256& id, const ThumbnailSpec& s) {
-  return to_hex(id) + '/' + std::to_string(s.width) + 'x' + std::to_string(s.height) + (s.method == Method::Crop ? 'c' : 's') +
-         (s.animated == Animated::Yes ? 'a' : '-');
+  return to_hex(id) + '/' + std::to_string(s.width) + 'x' + std::to_string(s.height) +
+         (s.method == Method::Crop ? 'c' : 's') + (s.animated == Animated::Yes ? 'a' : '-');
 }
 
 /// Only these move; for anything else the still is the same.

@@ -72,16 +72,18 @@ Task<Result<Reserved>> Media::create_pending(std::string user) {
   record.created_ms = clock_.wall_ms();
   record.expires_ms = record.created_ms + options_.pending_lifetime.count();
   const Reserved reserved{record.id, record.expires_ms};
-  CO_TRY_DO(co_await journal_.submit([record = std::move(record), max = options_.pending_per_user_max](journal::Tx& tx) -> Result<> {
-    auto& c = tx.sql();
-    if (repo::usage(c, record.owner).pending >= max) {
-      return fail(Errc::Busy, "upload to the reserved media ids first, or wait until they expire");
-    }
-    repo::insert(c, record);
-    repo::add_usage(c, record.owner, 0, 0, 1);
-    tx.append(kReserved, record.id.key(), to_text(json::object{{"owner", record.owner}, {"expires_ms", record.expires_ms}}));
-    return {};
-  }));
+  CO_TRY_DO(co_await journal_.submit(
+      [record = std::move(record), max = options_.pending_per_user_max](journal::Tx& tx) -> Result<> {
+        auto& c = tx.sql();
+        if (repo::usage(c, record.owner).pending >= max) {
+          return fail(Errc::Busy, "upload to the reserved media ids first, or wait until they expire");
+        }
+        repo::insert(c, record);
+        repo::add_usage(c, record.owner, 0, 0, 1);
+        tx.append(kReserved, record.id.key(),
+                  to_text(json::object{{"owner", record.owner}, {"expires_ms", record.expires_ms}}));
+        return {};
+      }));
   co_return reserved;
 }
 
@@ -92,10 +94,9 @@ Task<Result<Stored>> Media::receive(std::string user, ByteSource& source) {
   }
   if (options_.user_bytes_max > 0) {
     // Before anything is written; the command that records it decides.
-    auto quota = co_await readers_.read([user, more = source.size_hint().value_or(0),
-                                         max = options_.user_bytes_max](store::Connection& c) -> Result<> {
-      return within_quota(c, user, more, max);
-    });
+    auto quota =
+        co_await readers_.read([user, more = source.size_hint().value_or(0), max = options_.user_bytes_max](
+                                   store::Connection& c) -> Result<> { return within_quota(c, user, more, max); });
     CO_TRY_DO(read_answer(std::move(quota)));
   }
   co_return co_await blobs_.put(source, options_.upload_bytes_max);
@@ -114,15 +115,16 @@ Task<Result<MediaId>> Media::upload(std::string user, UploadInfo info, ByteSourc
   record.upload_name = std::move(info.name);
   record.created_ms = clock_.wall_ms();
   const auto id = record.id;
-  auto done = co_await journal_.submit([record = std::move(record), max = options_.user_bytes_max](journal::Tx& tx) mutable -> Result<> {
-    auto& c = tx.sql();
-    TRY_DO(within_quota(c, record.owner, record.bytes, max));
-    count_in(tx, record);
-    repo::insert(c, record);
-    repo::add_usage(c, record.owner, static_cast<std::int64_t>(record.bytes), 1, 0);
-    tell_uploaded(tx, record);
-    return {};
-  });
+  auto done = co_await journal_.submit(
+      [record = std::move(record), max = options_.user_bytes_max](journal::Tx& tx) mutable -> Result<> {
+        auto& c = tx.sql();
+        TRY_DO(within_quota(c, record.owner, record.bytes, max));
+        count_in(tx, record);
+        repo::insert(c, record);
+        repo::add_usage(c, record.owner, static_cast<std::int64_t>(record.bytes), 1, 0);
+        tell_uploaded(tx, record);
+        return {};
+      });
   if (!done) {
     co_await discard(stored->sha256, std::move(stored->pin));
     co_return std::unexpected(std::move(done.error()));
@@ -134,30 +136,31 @@ Task<Result<MediaId>> Media::upload(std::string user, UploadInfo info, ByteSourc
 
 Task<Result<>> Media::upload_to(std::string user, MediaId id, UploadInfo info, ByteSource& source) {
   // Asked first so that nobody sends a large body for nothing.
-  auto before = read_answer(
-      co_await readers_.read([id](store::Connection& c) -> Result<std::optional<Record>> { return repo::find(c, id); }));
+  auto before = read_answer(co_await readers_.read(
+      [id](store::Connection& c) -> Result<std::optional<Record>> { return repo::find(c, id); }));
   if (!before) co_return std::unexpected(std::move(before.error()));
   CO_TRY_DO(may_fill(*before, user, clock_.wall_ms()));
 
   auto stored = co_await receive(user, source);
   if (!stored) co_return std::unexpected(std::move(stored.error()));
   info = cleaned(std::move(info));
-  auto done = co_await journal_.submit([id, user, info, now = clock_.wall_ms(), sha256 = stored->sha256, bytes = stored->bytes,
-                                        max = options_.user_bytes_max](journal::Tx& tx) -> Result<> {
-    auto& c = tx.sql();
-    auto record = repo::find(c, id);
-    TRY_DO(may_fill(record, user, now));
-    TRY_DO(within_quota(c, user, bytes, max));
-    record->sha256 = sha256;
-    record->bytes = bytes;
-    record->content_type = info.content_type;
-    record->upload_name = info.name;
-    count_in(tx, *record);
-    repo::complete(c, *record);
-    repo::add_usage(c, user, static_cast<std::int64_t>(bytes), 1, -1);
-    tell_uploaded(tx, *record);
-    return {};
-  });
+  auto done =
+      co_await journal_.submit([id, user, info, now = clock_.wall_ms(), sha256 = stored->sha256, bytes = stored->bytes,
+                                max = options_.user_bytes_max](journal::Tx& tx) -> Result<> {
+        auto& c = tx.sql();
+        auto record = repo::find(c, id);
+        TRY_DO(may_fill(record, user, now));
+        TRY_DO(within_quota(c, user, bytes, max));
+        record->sha256 = sha256;
+        record->bytes = bytes;
+        record->content_type = info.content_type;
+        record->upload_name = info.name;
+        count_in(tx, *record);
+        repo::complete(c, *record);
+        repo::add_usage(c, user, static_cast<std::int64_t>(bytes), 1, -1);
+        tell_uploaded(tx, *record);
+        return {};
+      });
   if (!done) {
     co_await discard(stored->sha256, std::move(stored->pin));
     co_return std::unexpected(std::move(done.error()));

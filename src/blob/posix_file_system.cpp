@@ -38,7 +38,8 @@ class PosixFileSystem final : public FileSystem {
   Result<> reserve(int fd, std::uint64_t bytes) override {
     // Without posix_fallocate's fallback, which would write zeros where the file system cannot.
     if (bytes == 0 || ::fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(bytes)) == 0) return {};
-    if (errno == ENOSPC || errno == EDQUOT || errno == EFBIG) return fail(Errc::Io, std::string("no room: ") + std::strerror(errno));
+    if (errno == ENOSPC || errno == EDQUOT || errno == EFBIG)
+      return fail(Errc::Io, std::string("no room: ") + std::strerror(errno));
     return {};
   }
 
@@ -79,7 +80,7 @@ class PosixFileSystem final : public FileSystem {
   }
 
   Result<std::uint64_t> size(const std::string& path) override {
-    struct stat s {};
+    struct stat s{};
     if (::stat(path.c_str(), &s) != 0) return os_error("stat", path);
     return static_cast<std::uint64_t>(s.st_size);
   }

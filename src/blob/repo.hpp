@@ -24,12 +24,15 @@ void erase(store::Connection& c, const MediaId& id);
 void set_state_of_content(store::Connection& c, const Sha256& id, State from, State to);
 std::vector<MediaId> with_content(store::Connection& c, const Sha256& id);
 /// Newest first, before (created_ms, key) where given.
-std::vector<Record> list(store::Connection& c, std::string_view user, std::size_t limit, WallMs before_ms, std::string_view before_id);
+std::vector<Record> list(store::Connection& c, std::string_view user, std::size_t limit, WallMs before_ms,
+                         std::string_view before_id);
 std::vector<MediaId> expired(store::Connection& c, WallMs now, std::size_t limit);
-std::vector<MediaId> created_before(store::Connection& c, WallMs before, const std::optional<std::string>& user, std::size_t limit);
+std::vector<MediaId> created_before(store::Connection& c, WallMs before, const std::optional<std::string>& user,
+                                    std::size_t limit);
 
 Usage usage(store::Connection& c, std::string_view user);
-void add_usage(store::Connection& c, std::string_view user, std::int64_t bytes, std::int64_t items, std::int64_t pending);
+void add_usage(store::Connection& c, std::string_view user, std::int64_t bytes, std::int64_t items,
+               std::int64_t pending);
 
 struct Blob {
   std::uint64_t bytes = 0;
@@ -54,7 +57,8 @@ struct ThumbnailRow {
 };
 std::optional<ThumbnailRow> thumbnail(store::Connection& c, const Sha256& source, const ThumbnailSpec& spec);
 /// False when there is one already.
-bool insert_thumbnail(store::Connection& c, const Sha256& source, const ThumbnailSpec& spec, const ThumbnailRow& row, WallMs now);
+bool insert_thumbnail(store::Connection& c, const Sha256& source, const ThumbnailSpec& spec, const ThumbnailRow& row,
+                      WallMs now);
 void erase_thumbnail(store::Connection& c, const Sha256& source, const ThumbnailSpec& spec);
 /// Of this source; with their results' references dropped. Returns results that nobody uses now.
 std::vector<Sha256> erase_thumbnails(store::Connection& c, const Sha256& source);

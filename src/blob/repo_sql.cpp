@@ -95,7 +95,8 @@ constexpr store::Sql kThumbnail{
     "SELECT result_sha256, result_bytes, content_type FROM thumbnails "
     "WHERE sha256 = $1 AND width = $2 AND height = $3 AND method = $4 AND animated = $5"};
 constexpr store::Sql kInsertThumbnail{
-    "INSERT INTO thumbnails (sha256, width, height, method, animated, result_sha256, result_bytes, content_type, created_ms) "
+    "INSERT INTO thumbnails (sha256, width, height, method, animated, result_sha256, result_bytes, content_type, "
+    "created_ms) "
     "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (sha256, width, height, method, animated) DO NOTHING"};
 constexpr store::Sql kEraseThumbnail{
     "DELETE FROM thumbnails WHERE sha256 = $1 AND width = $2 AND height = $3 AND method = $4 AND animated = $5"};
@@ -128,16 +129,19 @@ MediaId read_media_id(const store::Row& r) { return {r.str(0), r.str(1)}; }
 
 std::span<const store::Migration> migrations() { return kMigrations; }
 
-std::optional<Record> find(store::Connection& c, const MediaId& id) { return c.one(kFind, read_record, id.origin, id.id); }
+std::optional<Record> find(store::Connection& c, const MediaId& id) {
+  return c.one(kFind, read_record, id.origin, id.id);
+}
 
 void insert(store::Connection& c, const Record& m) {
   c.exec(kInsert, m.id.origin, m.id.id, m.owner, static_cast<int>(m.state),
-         m.state == State::Pending ? std::string() : to_hex(m.sha256), m.bytes, m.content_type, m.upload_name, m.created_ms,
-         m.expires_ms);
+         m.state == State::Pending ? std::string() : to_hex(m.sha256), m.bytes, m.content_type, m.upload_name,
+         m.created_ms, m.expires_ms);
 }
 
 void complete(store::Connection& c, const Record& m) {
-  c.exec(kComplete, m.id.origin, m.id.id, static_cast<int>(m.state), to_hex(m.sha256), m.bytes, m.content_type, m.upload_name);
+  c.exec(kComplete, m.id.origin, m.id.id, static_cast<int>(m.state), to_hex(m.sha256), m.bytes, m.content_type,
+         m.upload_name);
 }
 
 void erase(store::Connection& c, const MediaId& id) { c.exec(kErase, id.origin, id.id); }
@@ -173,12 +177,15 @@ Usage usage(store::Connection& c, std::string_view user) {
   return c.one(kUsage, read, user).value_or(Usage{});
 }
 
-void add_usage(store::Connection& c, std::string_view user, std::int64_t bytes, std::int64_t items, std::int64_t pending) {
+void add_usage(store::Connection& c, std::string_view user, std::int64_t bytes, std::int64_t items,
+               std::int64_t pending) {
   c.exec(kAddUsage, user, bytes, items, pending);
 }
 
 std::optional<Blob> blob(store::Connection& c, const Sha256& id) {
-  const auto read = [](const store::Row& r) { return Blob{static_cast<std::uint64_t>(r.i64(0)), r.i64(1), r.i64(2) != 0}; };
+  const auto read = [](const store::Row& r) {
+    return Blob{static_cast<std::uint64_t>(r.i64(0)), r.i64(1), r.i64(2) != 0};
+  };
   return c.one(kBlob, read, to_hex(id));
 }
 
@@ -192,7 +199,9 @@ bool drop_ref(store::Connection& c, const Sha256& id) {
   return left && left->refs == 0;
 }
 
-void set_quarantined(store::Connection& c, const Sha256& id, bool on) { c.exec(kSetQuarantined, to_hex(id), on ? 1 : 0); }
+void set_quarantined(store::Connection& c, const Sha256& id, bool on) {
+  c.exec(kSetQuarantined, to_hex(id), on ? 1 : 0);
+}
 
 bool erase_unreferenced(store::Connection& c, const Sha256& id) { return c.exec(kEraseBlob, to_hex(id)) > 0; }
 
@@ -208,12 +217,14 @@ std::optional<ThumbnailRow> thumbnail(store::Connection& c, const Sha256& source
   const auto read = [](const store::Row& r) {
     return ThumbnailRow{read_id(r.text(0)), static_cast<std::uint64_t>(r.i64(1)), r.str(2)};
   };
-  return c.one(kThumbnail, read, to_hex(source), s.width, s.height, static_cast<int>(s.method), static_cast<int>(s.animated));
+  return c.one(kThumbnail, read, to_hex(source), s.width, s.height, static_cast<int>(s.method),
+               static_cast<int>(s.animated));
 }
 
-bool insert_thumbnail(store::Connection& c, const Sha256& source, const ThumbnailSpec& s, const ThumbnailRow& row, WallMs now) {
-  return c.exec(kInsertThumbnail, to_hex(source), s.width, s.height, static_cast<int>(s.method), static_cast<int>(s.animated),
-                to_hex(row.result), row.bytes, row.content_type, now) > 0;
+bool insert_thumbnail(store::Connection& c, const Sha256& source, const ThumbnailSpec& s, const ThumbnailRow& row,
+                      WallMs now) {
+  return c.exec(kInsertThumbnail, to_hex(source), s.width, s.height, static_cast<int>(s.method),
+                static_cast<int>(s.animated), to_hex(row.result), row.bytes, row.content_type, now) > 0;
 }
 
 void erase_thumbnail(store::Connection& c, const Sha256& source, const ThumbnailSpec& s) {

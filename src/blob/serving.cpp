@@ -10,12 +10,11 @@ namespace {
 
 // "Serving inline content": https://spec.matrix.org/v1.19/client-server-api/#serving-inline-content
 constexpr std::string_view kInline[] = {
-    "text/css",         "text/plain",  "text/csv",        "application/json", "application/ld+json",
-    "image/jpeg",       "image/gif",   "image/png",       "image/apng",       "image/webp",
-    "image/avif",       "video/mp4",   "video/webm",      "video/ogg",        "video/quicktime",
-    "audio/mp4",        "audio/webm",  "audio/aac",       "audio/mpeg",       "audio/ogg",
-    "audio/wave",       "audio/wav",   "audio/x-wav",     "audio/x-pn-wav",   "audio/flac",
-    "audio/x-flac",
+    "text/css",   "text/plain",   "text/csv",        "application/json", "application/ld+json", "image/jpeg",
+    "image/gif",  "image/png",    "image/apng",      "image/webp",       "image/avif",          "video/mp4",
+    "video/webm", "video/ogg",    "video/quicktime", "audio/mp4",        "audio/webm",          "audio/aac",
+    "audio/mpeg", "audio/ogg",    "audio/wave",      "audio/wav",        "audio/x-wav",         "audio/x-pn-wav",
+    "audio/flac", "audio/x-flac",
 };
 
 constexpr std::size_t kNameBytesMax = 255;
@@ -32,7 +31,8 @@ bool is_visible_ascii(char c) { return c >= 0x20 && c < 0x7f; }
 std::string essence_of(std::string_view content_type) {
   const auto type = trim(content_type.substr(0, content_type.find(';')));
   const auto slash = type.find('/');
-  if (slash == std::string_view::npos || !is_token(type.substr(0, slash)) || !is_token(type.substr(slash + 1))) return {};
+  if (slash == std::string_view::npos || !is_token(type.substr(0, slash)) || !is_token(type.substr(slash + 1)))
+    return {};
   return to_lower_ascii(type);
 }
 

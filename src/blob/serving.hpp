@@ -18,7 +18,7 @@ inline constexpr std::string_view kCrossOriginResourcePolicy = "cross-origin";
 
 struct ServingHeaders {
   std::string content_type;
-  std::string content_disposition;   ///< inline or attachment, with the file name where there is one
+  std::string content_disposition;  ///< inline or attachment, with the file name where there is one
 };
 
 /// Whether the specification lets this media type be shown in place. Parameters are ignored.
@@ -48,13 +48,13 @@ struct ByteRange {
 };
 
 enum class RangeKind {
-  None,            ///< answer 200 with everything: no header, another unit, several ranges, or not well formed
-  Partial,         ///< answer 206
-  Unsatisfiable,   ///< answer 416 with "bytes */size"
+  None,           ///< answer 200 with everything: no header, another unit, several ranges, or not well formed
+  Partial,        ///< answer 206
+  Unsatisfiable,  ///< answer 416 with "bytes */size"
 };
 struct RangeAnswer {
   RangeKind kind = RangeKind::None;
-  ByteRange range;   ///< inside [0, size) when Partial; everything when None
+  ByteRange range;  ///< inside [0, size) when Partial; everything when None
 };
 /// RFC 9110, 14.1.2.
 RangeAnswer parse_range(std::string_view header, std::uint64_t size);

@@ -36,7 +36,8 @@ void start_vips() {
     vips_cache_set_max_files(0);
     // Everything else that libvips could read has had its holes.
     vips_operation_block_set("VipsForeignLoad", TRUE);
-    for (const char* safe : {"VipsForeignLoadJpeg", "VipsForeignLoadPng", "VipsForeignLoadWebp", "VipsForeignLoadNsgif"}) {
+    for (const char* safe :
+         {"VipsForeignLoadJpeg", "VipsForeignLoadPng", "VipsForeignLoadWebp", "VipsForeignLoadNsgif"}) {
       vips_operation_block_set(safe, FALSE);
     }
   });
@@ -73,10 +74,11 @@ struct Header {
   std::uint32_t width = 0;
   std::uint32_t height = 0;
   std::uint32_t pages = 1;
-  bool animated = false;   ///< and cheap enough to stay so
+  bool animated = false;  ///< and cheap enough to stay so
 };
 
-Result<Header> read_header(const File& file, std::string_view type, const ThumbnailSpec& spec, const ThumbnailOptions& options) {
+Result<Header> read_header(const File& file, std::string_view type, const ThumbnailSpec& spec,
+                           const ThumbnailOptions& options) {
   TRY(const Source source, open_source(file));
   const Image image(vips_image_new_from_source(source.get(), "", "access", VIPS_ACCESS_SEQUENTIAL, nullptr));
   if (!image) return unreadable("not a readable image");
@@ -99,8 +101,8 @@ Result<Image> load(const File& file, int width, int height, VipsSize size, VipsI
   TRY(const Source source, open_source(file));
   VipsImage* out = nullptr;
   // The profile matters only where the picture has one of its own.
-  if (vips_thumbnail_source(source.get(), &out, width, "height", height, "size", size, "crop", crop, "option_string", pages,
-                            "export_profile", "srgb", "fail_on", VIPS_FAIL_ON_ERROR, nullptr) != 0) {
+  if (vips_thumbnail_source(source.get(), &out, width, "height", height, "size", size, "crop", crop, "option_string",
+                            pages, "export_profile", "srgb", "fail_on", VIPS_FAIL_ON_ERROR, nullptr) != 0) {
     return unreadable("not a readable image");
   }
   return Image(out);
@@ -137,7 +139,8 @@ Result<Image> without_idle_alpha(Image image) {
 Result<Thumbnail> save(Image image, bool animated) {
   Thumbnail out;
   out.width = static_cast<std::uint32_t>(vips_image_get_width(image.get()));
-  out.height = static_cast<std::uint32_t>(animated ? vips_image_get_page_height(image.get()) : vips_image_get_height(image.get()));
+  out.height = static_cast<std::uint32_t>(animated ? vips_image_get_page_height(image.get())
+                                                   : vips_image_get_height(image.get()));
   void* bytes = nullptr;
   std::size_t size = 0;
   int failed = 0;
@@ -149,7 +152,8 @@ Result<Thumbnail> save(Image image, bool animated) {
     failed = vips_pngsave_buffer(image.get(), &bytes, &size, "strip", TRUE, nullptr);
   } else {
     out.content_type = "image/jpeg";
-    failed = vips_jpegsave_buffer(image.get(), &bytes, &size, "Q", kJpegQuality, "optimize_coding", TRUE, "strip", TRUE, nullptr);
+    failed = vips_jpegsave_buffer(image.get(), &bytes, &size, "Q", kJpegQuality, "optimize_coding", TRUE, "strip", TRUE,
+                                  nullptr);
   }
   if (failed) return unreadable("encode");
   out.bytes.assign(static_cast<const char*>(bytes), size);
@@ -175,7 +179,8 @@ Result<Image> crop_frames(Image frames, int width, int height) {
   std::vector<VipsImage*> cut;
   for (int i = 0; i < pages; ++i) {
     VipsImage* one = nullptr;
-    if (vips_extract_area(frames.get(), &one, left, i * page_height + (page_height - height) / 2, width, height, nullptr) != 0) {
+    if (vips_extract_area(frames.get(), &one, left, i * page_height + (page_height - height) / 2, width, height,
+                          nullptr) != 0) {
       return unreadable("crop");
     }
     owned.emplace_back(one);
@@ -184,7 +189,7 @@ Result<Image> crop_frames(Image frames, int width, int height) {
   VipsImage* joined = nullptr;
   if (vips_arrayjoin(cut.data(), &joined, pages, "across", 1, nullptr) != 0) return unreadable("crop");
   const Image kept(joined);
-  VipsImage* writable = nullptr;   // metadata of a shared image must not change
+  VipsImage* writable = nullptr;  // metadata of a shared image must not change
   if (vips_copy(joined, &writable, nullptr) != 0) return unreadable("crop");
   vips_image_set_int(writable, VIPS_META_PAGE_HEIGHT, height);
   return Image(writable);
@@ -237,7 +242,8 @@ Thumbnailer::Thumbnailer(Loop& loop, ThumbnailOptions options)
 }
 
 Task<Result<Thumbnail>> Thumbnailer::make(FilePtr file, ThumbnailSpec spec) {
-  auto made = co_await pool_.run([this, file = std::move(file), spec] { return make_thumbnail(*file, spec, options_); });
+  auto made =
+      co_await pool_.run([this, file = std::move(file), spec] { return make_thumbnail(*file, spec, options_); });
   if (!made && made.error().is(haechi::Errc::Overloaded)) co_return fail(Errc::Busy, std::move(made.error().message));
   co_return made;
 }

@@ -13,17 +13,17 @@
 namespace haechi::blob {
 
 struct ThumbnailOptions {
-  std::uint64_t pixels_max = 100'000'000;          ///< width times height of the source
-  std::uint64_t animation_pixels_max = 40'000'000; ///< of all frames together; past it a still is made
+  std::uint64_t pixels_max = 100'000'000;           ///< width times height of the source
+  std::uint64_t animation_pixels_max = 40'000'000;  ///< of all frames together; past it a still is made
   std::uint32_t frames_max = 200;
   std::uint64_t source_bytes_max = 256 * 1024 * 1024;
-  std::chrono::milliseconds time_max{10'000};      ///< for one thumbnail, once it has begun
+  std::chrono::milliseconds time_max{10'000};  ///< for one thumbnail, once it has begun
   std::size_t waiting_max = 256;
 };
 
 struct Thumbnail {
   std::string bytes;
-  std::string content_type;   ///< image/jpeg, image/png or image/webp
+  std::string content_type;  ///< image/jpeg, image/png or image/webp
   std::uint32_t width = 0;
   std::uint32_t height = 0;
 };

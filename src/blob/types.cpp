@@ -38,7 +38,9 @@ std::optional<MediaId> parse_mxc(std::string_view uri) {
   if (slash == std::string_view::npos) return std::nullopt;
   const auto origin = uri.substr(0, slash);
   const auto id = uri.substr(slash + 1);
-  const auto of_name = [](char c) { return is_alphanumeric(c) || c == '.' || c == '-' || c == ':' || c == '[' || c == ']'; };
+  const auto of_name = [](char c) {
+    return is_alphanumeric(c) || c == '.' || c == '-' || c == ':' || c == '[' || c == ']';
+  };
   if (origin.empty() || origin.size() > 255 || !std::ranges::all_of(origin, of_name)) return std::nullopt;
   if (!is_valid_media_id(id)) return std::nullopt;
   return MediaId{std::string(origin), std::string(id)};

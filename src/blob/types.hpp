@@ -30,14 +30,14 @@ enum class State : std::int8_t { Pending = 0, Complete = 1, Quarantined = 2 };
 
 struct Record {
   MediaId id;
-  std::string owner;           ///< user id
+  std::string owner;  ///< user id
   State state = State::Pending;
-  Sha256 sha256{};             ///< all zero while pending
+  Sha256 sha256{};  ///< all zero while pending
   std::uint64_t bytes = 0;
-  std::string content_type;    ///< as the uploader said; application/octet-stream when not said
-  std::string upload_name;     ///< may be empty
+  std::string content_type;  ///< as the uploader said; application/octet-stream when not said
+  std::string upload_name;   ///< may be empty
   WallMs created_ms = 0;
-  WallMs expires_ms = 0;       ///< of a pending one
+  WallMs expires_ms = 0;  ///< of a pending one
 };
 
 /// What the uploader says about the content.

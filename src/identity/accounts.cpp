@@ -109,8 +109,8 @@ Task<Result<>> Accounts::check_available(std::string wanted) {
   CO_TRY(const auto localpart, new_localpart(wanted));
   const auto user_id = make_user_id(localpart, options_.server_name);
   if (cached(user_id)) co_return user_in_use();
-  auto read = co_await readers_.read(
-      [user_id](store::Connection& c) -> Result<bool> { return repo::user_exists(c, user_id); });
+  auto read =
+      co_await readers_.read([user_id](store::Connection& c) -> Result<bool> { return repo::user_exists(c, user_id); });
   CO_TRY(const bool taken, std::move(read));
   if (taken) co_return user_in_use();
   co_return Result<>();
@@ -122,8 +122,7 @@ Task<Result<Registered>> Accounts::register_user(RegisterRequest request) {
   std::optional<std::string> hash;
   if (!guest) {
     // Generated names begin with a letter: those of digits only are the guests'.
-    const auto wanted = request.localpart.value_or(
-        "u" + random_.text(11, "abcdefghijklmnopqrstuvwxyz0123456789"));
+    const auto wanted = request.localpart.value_or("u" + random_.text(11, "abcdefghijklmnopqrstuvwxyz0123456789"));
     // Asked first because a hash is costly; the transaction asks again.
     if (request.kind == UserKind::User) CO_TRY_DO(co_await check_available(wanted));
     CO_TRY(const auto localpart, normalise_new_localpart(wanted, options_.server_name));

@@ -67,7 +67,8 @@ class Accounts {
 
   /// `name` is a localpart or a full id. Errc::WrongCredentials, LimitExceeded,
   /// Deactivated, Overloaded.
-  Task<Result<LoggedIn>> login_password(std::string name, std::string password, std::string address, DeviceRequest device);
+  Task<Result<LoggedIn>> login_password(std::string name, std::string password, std::string address,
+                                        DeviceRequest device);
   /// m.login.token: works once. Errc::WrongCredentials.
   Task<Result<LoggedIn>> login_token(std::string token, DeviceRequest device);
   /// Logs in somebody who was authenticated otherwise (admin, OIDC, application service).
@@ -81,7 +82,8 @@ class Accounts {
   Task<Result<>> check_password(std::string user_id, std::string password, std::string address);
 
   /// `keep_device` stays logged in; may be empty.
-  Task<Result<>> change_password(std::string user_id, std::string password, LogoutOthers others, std::string keep_device);
+  Task<Result<>> change_password(std::string user_id, std::string password, LogoutOthers others,
+                                 std::string keep_device);
   /// Ends the account: no password, no devices, no tokens; the name stays taken.
   Task<Result<>> deactivate(std::string user_id, Erase erase);
   /// Deactivated users whose rooms are still to be left: asked at start, because a

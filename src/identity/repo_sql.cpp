@@ -48,15 +48,14 @@ constexpr Sql kDeleteSessionOf{"DELETE FROM sessions WHERE user_id = $1 AND devi
 constexpr Sql kAdvanceSession{"UPDATE sessions SET generation = $1 WHERE id = $2 AND generation < $3"};
 constexpr Sql kInsertToken{
     "INSERT INTO session_tokens (hash, session_id, kind, generation, expires_ms) VALUES ($1, $2, $3, $4, $5)"};
-constexpr Sql kDeleteTokensOlder{
-    "DELETE FROM session_tokens WHERE session_id = $1 AND kind = $2 AND generation < $3"};
+constexpr Sql kDeleteTokensOlder{"DELETE FROM session_tokens WHERE session_id = $1 AND kind = $2 AND generation < $3"};
 constexpr Sql kDeleteTokensNewer{"DELETE FROM session_tokens WHERE session_id = $1 AND generation > $2"};
 
 #define REGISTRATION_COLUMNS "token, uses_allowed, completed, expires_ms"
 
 constexpr Sql kRegistrationToken{"SELECT " REGISTRATION_COLUMNS " FROM registration_tokens WHERE token = $1"};
-constexpr Sql kRegistrationTokens{
-    "SELECT " REGISTRATION_COLUMNS " FROM registration_tokens ORDER BY created_ms, token"};
+constexpr Sql kRegistrationTokens{"SELECT " REGISTRATION_COLUMNS
+                                  " FROM registration_tokens ORDER BY created_ms, token"};
 constexpr Sql kPutRegistrationToken{
     "INSERT INTO registration_tokens (token, uses_allowed, completed, expires_ms, created_ms) "
     "VALUES ($1, $2, $3, $4, $5) "

@@ -106,9 +106,8 @@ Task<Result<std::shared_ptr<const Session>>> Sessions::authenticate(std::string 
   const Sha256 key = sha256(token);
   for (int tries = 1;; ++tries) {
     Loading loading(*this);
-    auto read = co_await readers_.read([key](store::Connection& c) -> Result<std::optional<repo::TokenRow>> {
-      return repo::token(c, key);
-    });
+    auto read = co_await readers_.read(
+        [key](store::Connection& c) -> Result<std::optional<repo::TokenRow>> { return repo::token(c, key); });
     CO_TRY(auto row, std::move(read));
     if (!row || row->kind != repo::TokenKind::Access) co_return unknown_token(false);
     if (row->session.expires_ms && *row->session.expires_ms <= loop_.clock().wall_ms()) co_return unknown_token(true);
@@ -248,8 +247,8 @@ Task<Result<Tokens>> Sessions::refresh(std::string refresh_token) {
   const Sha256 spent = sha256(refresh_token);
   const Sha256 access = sha256(fresh.access_token);
   const Sha256 next = sha256(*fresh.refresh_token);
-  auto done = co_await journal_.submit(
-      [spent, access, next, lifetime = options_.access_token_ms](journal::Tx& tx) -> Result<> {
+  auto done =
+      co_await journal_.submit([spent, access, next, lifetime = options_.access_token_ms](journal::Tx& tx) -> Result<> {
         auto& sql = tx.sql();
         const auto row = repo::token(sql, spent);
         if (!row || row->kind != repo::TokenKind::Refresh) return unknown_token(false);

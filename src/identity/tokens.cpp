@@ -21,7 +21,8 @@ constexpr auto kNonceLifetime = std::chrono::seconds(60);
 // at most 64 characters of the unreserved set of RFC 3986.
 bool is_valid_registration_token(std::string_view t) {
   return !t.empty() && t.size() <= 64 && std::ranges::all_of(t, [](char c) {
-    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || std::string_view("._~-").contains(c);
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+           std::string_view("._~-").contains(c);
   });
 }
 
@@ -80,9 +81,8 @@ Task<Result<RegistrationToken>> RegistrationTokens::find(std::string token) {
 }
 
 Task<Result<std::vector<RegistrationToken>>> RegistrationTokens::list() {
-  auto read = co_await readers_.read([](store::Connection& c) -> Result<std::vector<RegistrationToken>> {
-    return repo::registration_tokens(c);
-  });
+  auto read = co_await readers_.read(
+      [](store::Connection& c) -> Result<std::vector<RegistrationToken>> { return repo::registration_tokens(c); });
   CO_TRY(auto all, std::move(read));
   for (auto& t : all) {
     if (const auto p = pending_.find(t.token); p != pending_.end()) t.pending = p->second;
@@ -127,9 +127,8 @@ Task<Result<OpenIdTokens::Issued>> OpenIdTokens::issue(std::string user_id) {
 
 Task<Result<std::string>> OpenIdTokens::verify(std::string token) {
   auto read = co_await readers_.read(
-      [hash = sha256(token), now = loop_.clock().wall_ms()](store::Connection& c) -> Result<std::optional<std::string>> {
-        return repo::openid_user(c, hash, now);
-      });
+      [hash = sha256(token), now = loop_.clock().wall_ms()](
+          store::Connection& c) -> Result<std::optional<std::string>> { return repo::openid_user(c, hash, now); });
   CO_TRY(auto user_id, std::move(read));
   if (!user_id) co_return fail(Errc::UnknownToken, "Access token unknown or expired");
   co_return *std::move(user_id);

@@ -22,14 +22,14 @@ inline constexpr journal::Kind kTokensChanged = 104;    ///< data: {"device_id"}
 inline constexpr journal::Kind kUserDeactivated = 105;  ///< data: {"erase"}; follows the user's kUserChanged
 
 enum class UserKind { User = 0, Guest = 1, Appservice = 2 };
-enum class Login { Yes, No };        ///< whether a registration also logs in
-enum class Refresh { Yes, No };      ///< whether tokens expire and come with a refresh token
+enum class Login { Yes, No };    ///< whether a registration also logs in
+enum class Refresh { Yes, No };  ///< whether tokens expire and come with a refresh token
 enum class Erase { Yes, No };
 enum class LogoutOthers { Yes, No };
 
 struct UserRecord {
-  std::int64_t num = 0;   ///< small, never reused: a key for tables and maps
-  std::string user_id;    ///< "@localpart:server"
+  std::int64_t num = 0;  ///< small, never reused: a key for tables and maps
+  std::string user_id;   ///< "@localpart:server"
   UserKind kind = UserKind::User;
   WallMs created_ms = 0;
   bool admin = false;
@@ -57,7 +57,7 @@ struct Device {
 /// What a valid access token stands for. Shared by the requests that use it; a
 /// change of the user or a log-out makes a new one, holders keep the old.
 struct Session {
-  std::int64_t id = 0;        ///< survives refreshes, never reused
+  std::int64_t id = 0;  ///< survives refreshes, never reused
   std::int64_t user_num = 0;
   std::string user_id;
   std::string device_id;
@@ -92,7 +92,7 @@ struct DeviceRequest {
 struct RegistrationToken {
   std::string token;
   std::optional<std::int64_t> uses_allowed;
-  std::int64_t pending = 0;    ///< passed the stage, not yet registered; in memory of this node
+  std::int64_t pending = 0;  ///< passed the stage, not yet registered; in memory of this node
   std::int64_t completed = 0;
   std::optional<WallMs> expires_ms;
 };
@@ -107,7 +107,8 @@ UserRecord user_from_feed(std::string_view user_id, std::string_view data);
 /// on every node, in the order of the feed.
 struct Hooks {
   std::function<void(journal::Tx&, const UserRecord&)> user_created_tx;
-  std::function<void(journal::Tx&, std::string_view user_id, std::string_view device_id)> device_added_tx;  ///< new ones only
+  std::function<void(journal::Tx&, std::string_view user_id, std::string_view device_id)>
+      device_added_tx;  ///< new ones only
   std::function<void(journal::Tx&, std::string_view user_id, std::string_view device_id)> device_removed_tx;
   std::function<void(journal::Tx&, std::string_view user_id, std::string_view device_id)> device_renamed_tx;
   std::function<void(journal::Tx&, std::string_view user_id, Erase)> user_deactivated_tx;

@@ -67,9 +67,9 @@ class Uia {
   struct Session {
     std::string id;
     std::string operation, user_id;
-    json::object body;       ///< empty when too large to keep
-    Sha256 fingerprint{};    ///< of the whole body
-    bool bound = false;  ///< a stage was passed: the body may no longer change
+    json::object body;     ///< empty when too large to keep
+    Sha256 fingerprint{};  ///< of the whole body
+    bool bound = false;    ///< a stage was passed: the body may no longer change
     std::set<std::string, std::less<>> completed;
     std::optional<std::string> registration_token;
     Instant until{};

@@ -40,7 +40,12 @@ class JournalImpl final : public Journal {
  public:
   JournalImpl(Loop& loop, store::Database& db, store::Readers& readers, const Clock& clock, Metrics& metrics,
               Options options)
-      : loop_(loop), db_(db), readers_(readers), clock_(clock), options_(options), keys_(loop, readers, options),
+      : loop_(loop),
+        db_(db),
+        readers_(readers),
+        clock_(clock),
+        options_(options),
+        keys_(loop, readers, options),
         commands_total_(metrics.counter("haechi_journal_commands_total", "Commands that were answered")),
         batches_total_(metrics.counter("haechi_journal_batches_total", "Transactions committed")),
         commit_seconds_(metrics.histogram("haechi_journal_commit_seconds", "From taking a batch to its commit")) {
@@ -63,7 +68,9 @@ class JournalImpl final : public Journal {
     first_feed_ = repo::first_feed(*connection_).value_or(position_);
   }
 
-  void subscribe(std::function<void(std::span<const Entry>)> follow) override { followers_.push_back(std::move(follow)); }
+  void subscribe(std::function<void(std::span<const Entry>)> follow) override {
+    followers_.push_back(std::move(follow));
+  }
   void maintain(store::LateIndex& index) override { indexes_.push_back(&index); }
 
   void start() override {
@@ -108,9 +115,8 @@ class JournalImpl final : public Journal {
   }
 
   Task<Result<std::vector<Entry>>> read_feed(Position from, std::size_t limit) override {
-    return readers_.read([from, limit](store::Connection& c) -> Result<std::vector<Entry>> {
-      return repo::read_feed(c, from, limit);
-    });
+    return readers_.read(
+        [from, limit](store::Connection& c) -> Result<std::vector<Entry>> { return repo::read_feed(c, from, limit); });
   }
 
   std::size_t queued() const override { return outstanding_; }
@@ -198,8 +204,8 @@ class JournalImpl final : public Journal {
     if (!batch.entries().empty()) tell_followers(batch.entries());
     position_ = batch.last();
 
-    const auto answered = static_cast<std::size_t>(
-        std::ranges::count_if(batch.jobs(), [](const auto& job) { return !job->internal; }));
+    const auto answered =
+        static_cast<std::size_t>(std::ranges::count_if(batch.jobs(), [](const auto& job) { return !job->internal; }));
     outstanding_ -= answered;
     commands_total_.add(answered);
     for (auto& job : batch.jobs()) {
@@ -338,12 +344,12 @@ class JournalImpl final : public Journal {
   bool hand_over_posted_ = false;
   bool chore_running_ = false;
   int batches_since_chore_ = 0;
-  std::int64_t commands_ = 0;         ///< the newest idempotency record
-  std::int64_t first_command_ = 0;    ///< no record is older
-  Position first_feed_ = 0;           ///< no feed row is older
+  std::int64_t commands_ = 0;       ///< the newest idempotency record
+  std::int64_t first_command_ = 0;  ///< no record is older
+  Position first_feed_ = 0;         ///< no feed row is older
   Waiter* drained_ = nullptr;
   TimerQueue::Timer probe_timer_;
-  const std::shared_ptr<int> alive_ = std::make_shared<int>();   ///< posted functions hold it weakly
+  const std::shared_ptr<int> alive_ = std::make_shared<int>();  ///< posted functions hold it weakly
 
   // Between them.
   std::mutex mutex_;

@@ -45,8 +45,8 @@ struct Payload {
 struct Entry {
   Position pos = 0;
   Kind kind = 0;
-  std::string subject;   ///< whom or what it concerns: a user id, a room id
-  std::string data;      ///< self-contained JSON, enough for another node to follow
+  std::string subject;  ///< whom or what it concerns: a user id, a room id
+  std::string data;     ///< self-contained JSON, enough for another node to follow
   std::shared_ptr<const Payload> local;
 };
 
@@ -85,15 +85,15 @@ inline std::error_code make_error_code(Errc c) noexcept { return {static_cast<in
 enum class Guard { Guarded, Bare };
 
 struct Options {
-  std::size_t queue_max = 20'000;      ///< commands waiting; past it Errc::Full, at once
+  std::size_t queue_max = 20'000;  ///< commands waiting; past it Errc::Full, at once
   std::size_t batch_max = 2'000;
   /// Runs commits on the loop itself, so that a simulation repeats from its seed.
   bool inline_commits = false;
-  std::size_t keys_remembered_min = 8'000'000;  ///< idempotency records are kept at least for so many commands
-  std::size_t answers_in_memory = 50'000;       ///< the newest of them need no read
+  std::size_t keys_remembered_min = 8'000'000;         ///< idempotency records are kept at least for so many commands
+  std::size_t answers_in_memory = 50'000;              ///< the newest of them need no read
   Duration claim_wait_max = std::chrono::seconds(30);  ///< for another holder of the same key
-  std::size_t feed_rows_kept = 1'000'000;       ///< rows of `feed` further back, in positions, are deleted
-  std::size_t index_segment_entries = 131'072;  ///< of the index over idempotency keys
+  std::size_t feed_rows_kept = 1'000'000;              ///< rows of `feed` further back, in positions, are deleted
+  std::size_t index_segment_entries = 131'072;         ///< of the index over idempotency keys
 };
 
 /// A command's name in the outside world: the same scope and key have one effect
@@ -121,7 +121,7 @@ class Claim {
   friend class Journal;
   Claim() = default;
   void release() noexcept;
-  Journal* journal_ = nullptr;   ///< null: holds nothing
+  Journal* journal_ = nullptr;  ///< null: holds nothing
   std::uint64_t hash_ = 0;
   std::string full_key_;
   std::optional<std::string> answer_;
@@ -180,7 +180,7 @@ class Journal {
     auto future = job->promise.future();
     if (auto queued = enqueue(std::move(job)); !queued) co_return std::unexpected(std::move(queued.error()));
     auto result = co_await future;
-    co_return result;   // the claim ends here: waiters with the same key find the answer
+    co_return result;  // the claim ends here: waiters with the same key find the answer
   }
 
   /// The newest position that is durable and that every subscriber has followed.
@@ -199,18 +199,18 @@ class Journal {
   struct Job {
     explicit Job(Guard g) : guard(g) {}
     virtual ~Job() = default;
-    virtual bool apply(Tx& tx) = 0;          ///< commit thread; false: refused
+    virtual bool apply(Tx& tx) = 0;  ///< commit thread; false: refused
     virtual std::string_view answer() const { return {}; }
-    virtual void finish() = 0;               ///< loop thread: gives the stored result
-    virtual void finish(Error error) = 0;    ///< loop thread
+    virtual void finish() = 0;             ///< loop thread: gives the stored result
+    virtual void finish(Error error) = 0;  ///< loop thread
     Guard guard;
     std::uint64_t key_hash = 0;
-    std::string full_key;            ///< empty: not keyed
-    bool internal = false;           ///< the journal's own: not counted
+    std::string full_key;              ///< empty: not keyed
+    bool internal = false;             ///< the journal's own: not counted
     std::uint64_t failures_known = 0;  ///< failed commits that the submitter can have heard of
     // Filled by the batch.
     WallMs wall_ms = 0;
-    std::int64_t command_pos = 0;    ///< of the idempotency record; 0: none was written
+    std::int64_t command_pos = 0;  ///< of the idempotency record; 0: none was written
     std::optional<Error> failure;
   };
   template <class R, class F>

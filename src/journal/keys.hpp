@@ -51,10 +51,10 @@ class Keys {
   Loop& loop_;
   store::Readers& readers_;
   const std::size_t answers_max_;
-  std::shared_ptr<store::LateIndex> index_;   ///< shared with reads that are under way
+  std::shared_ptr<store::LateIndex> index_;  ///< shared with reads that are under way
   std::unordered_map<std::uint64_t, std::vector<Waiter*>> held_;
-  std::deque<Answer> answers_;                ///< the newest records, without gaps
-  std::int64_t answers_from_ = 1;             ///< position of the first of them
+  std::deque<Answer> answers_;     ///< the newest records, without gaps
+  std::int64_t answers_from_ = 1;  ///< position of the first of them
 };
 
 }  // namespace haechi::journal

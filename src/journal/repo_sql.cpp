@@ -57,9 +57,9 @@ void add_feed(Connection& c, Position pos, Kind kind, std::string_view subject, 
 }
 
 std::vector<Entry> read_feed(Connection& c, Position from, std::size_t limit) {
-  return c.all(kReadFeed, [](const Row& r) {
-    return Entry{r.i64(0), static_cast<Kind>(r.i64(1)), r.str(2), r.str(3), nullptr};
-  }, from, limit);
+  return c.all(
+      kReadFeed, [](const Row& r) { return Entry{r.i64(0), static_cast<Kind>(r.i64(1)), r.str(2), r.str(3), nullptr}; },
+      from, limit);
 }
 
 std::optional<Position> first_feed(Connection& c) { return c.one_i64(kFirstFeed); }
@@ -79,8 +79,7 @@ std::pair<std::int64_t, std::int64_t> command_bounds(Connection& c) {
   return {c.one_i64(kFirstCommand).value_or(0), c.one_i64(kLastCommand).value_or(0)};
 }
 
-void each_command_hash(Connection& c, std::int64_t after,
-                       const std::function<void(std::uint64_t, std::int64_t)>& f) {
+void each_command_hash(Connection& c, std::int64_t after, const std::function<void(std::uint64_t, std::int64_t)>& f) {
   c.each(kCommandHashes, [&](const Row& r) { f(std::bit_cast<std::uint64_t>(r.i64(0)), r.i64(1)); }, after);
 }
 

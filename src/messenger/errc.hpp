@@ -33,12 +33,12 @@ enum class Errc {
   ThreepidDenied,
   ThreepidNotFound,
   UserSuspended,
-  UnknownPos,         ///< a sliding sync connection that this node does not know
+  UnknownPos,  ///< a sliding sync connection that this node does not know
   KeyTooLarge,
   ProfileTooLarge,
   Unknown,
   Unsupported,
-  Upstream,           ///< somebody else's server did not answer as it should
+  Upstream,  ///< somebody else's server did not answer as it should
 };
 
 const std::error_category& messenger_category() noexcept;

@@ -19,9 +19,9 @@ struct Options {
   struct Accounts {
     RegistrationMode registration = RegistrationMode::Closed;
     std::string shared_secret;
-    std::string node_admin_token;       ///< opens /_haechi/v1/admin to the command line; empty: to nobody
+    std::string node_admin_token;  ///< opens /_haechi/v1/admin to the command line; empty: to nobody
     bool guest_access = false;
-    std::string client_base_url;        ///< what well-known tells; empty: derived from the Host header
+    std::string client_base_url;  ///< what well-known tells; empty: derived from the Host header
     std::string support_page, support_email, support_matrix_id;
     std::vector<std::string> turn_uris;
     std::string turn_secret;
@@ -35,7 +35,7 @@ struct Options {
   struct Preview {
     bool enabled = true;
     std::vector<std::string> allowed_ranges;
-    std::vector<std::string> denied;    ///< host globs
+    std::vector<std::string> denied;  ///< host globs
   } preview;
 
   struct Push {

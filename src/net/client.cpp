@@ -60,7 +60,9 @@ struct CurlDeleter {
   void operator()(curl_slist* l) const { curl_slist_free_all(l); }
 };
 
-bool one_line(std::string_view text) { return text.find_first_of(std::string_view("\r\n\0", 3)) == std::string_view::npos; }
+bool one_line(std::string_view text) {
+  return text.find_first_of(std::string_view("\r\n\0", 3)) == std::string_view::npos;
+}
 
 Result<ClientResponse> perform(const ClientRequest& request, const ClientOptions& options,
                                const std::atomic<bool>& stopping) {
@@ -68,7 +70,8 @@ Result<ClientResponse> perform(const ClientRequest& request, const ClientOptions
   const std::unique_ptr<CURL, CurlDeleter> curl(curl_easy_init());
   if (!curl) return fail(haechi::Errc::Io, "curl cannot start");
   CURL* const c = curl.get();
-  if (!one_line(request.url) || !one_line(request.method)) return fail(haechi::Errc::Invalid, "a URL stands on one line");
+  if (!one_line(request.url) || !one_line(request.method))
+    return fail(haechi::Errc::Invalid, "a URL stands on one line");
 
   std::unique_ptr<curl_slist, CurlDeleter> headers;
   const auto add_header = [&](const std::string& line) {
@@ -147,7 +150,8 @@ Result<ClientResponse> perform(const ClientRequest& request, const ClientOptions
 }  // namespace
 
 struct Client::Impl {
-  Impl(Loop& loop, ClientOptions o) : options(std::move(o)), pool(loop, "http-client", options.threads, options.queue_max) {}
+  Impl(Loop& loop, ClientOptions o)
+      : options(std::move(o)), pool(loop, "http-client", options.threads, options.queue_max) {}
   const ClientOptions options;
   std::atomic<bool> stopping = false;
   BlockingPool pool;
@@ -164,10 +168,9 @@ Client::~Client() = default;
 void Client::stop() { impl_->stopping = true; }
 
 Task<Result<ClientResponse>> Client::send(ClientRequest request) {
-  co_return co_await impl_->pool.run(
-      [request = std::move(request), &impl = *impl_]() -> Result<ClientResponse> {
-        return perform(request, impl.options, impl.stopping);
-      });
+  co_return co_await impl_->pool.run([request = std::move(request), &impl = *impl_]() -> Result<ClientResponse> {
+    return perform(request, impl.options, impl.stopping);
+  });
 }
 
 }  // namespace haechi::net

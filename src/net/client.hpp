@@ -17,7 +17,7 @@ struct ClientOptions {
   std::size_t threads = 2;
   std::size_t queue_max = 1000;
   std::string user_agent = "Haechi";
-  std::string extra_ca_file;                       ///< trusted besides the system's
+  std::string extra_ca_file;  ///< trusted besides the system's
 };
 
 struct ClientRequest {

@@ -265,21 +265,23 @@ void Connection::drain() {
 void Connection::wait_read() {
   if (read_waiting_ || closed_ || input_ended_) return;
   read_waiting_ = true;
-  socket_.async_wait(asio::ip::tcp::socket::wait_read, [self = shared_from_this()](const boost::system::error_code& ec) {
-    self->read_waiting_ = false;
-    if (!ec) self->receive();
-  });
+  socket_.async_wait(asio::ip::tcp::socket::wait_read,
+                     [self = shared_from_this()](const boost::system::error_code& ec) {
+                       self->read_waiting_ = false;
+                       if (!ec) self->receive();
+                     });
 }
 
 void Connection::wait_write() {
   if (write_waiting_ || closed_) return;
   write_waiting_ = true;
-  socket_.async_wait(asio::ip::tcp::socket::wait_write, [self = shared_from_this()](const boost::system::error_code& ec) {
-    self->write_waiting_ = false;
-    if (ec) return;
-    self->flush();
-    self->receive();  // TLS may have had to write before it could read
-  });
+  socket_.async_wait(asio::ip::tcp::socket::wait_write,
+                     [self = shared_from_this()](const boost::system::error_code& ec) {
+                       self->write_waiting_ = false;
+                       if (ec) return;
+                       self->flush();
+                       self->receive();  // TLS may have had to write before it could read
+                     });
 }
 
 void Connection::set_deadline() {

@@ -27,8 +27,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void close();
 
   const std::string& peer() const { return peer_; }
-  std::size_t slot = 0;        ///< in ServerCore::connections
-  bool flush_queued = false;   ///< in ServerCore's list
+  std::size_t slot = 0;       ///< in ServerCore::connections
+  bool flush_queued = false;  ///< in ServerCore's list
 
  private:
   friend class BodyStream;
@@ -88,11 +88,11 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Exchange* incoming_ = nullptr;  ///< the last of them while its request is incomplete
   std::optional<RequestParser> parser_;
   std::unique_ptr<BodyStream> stream_;
-  std::string pending_;          ///< bytes of an incomplete head or chunk, or beyond pipelined_max
-  std::size_t searched_ = 0;     ///< of pending_, for the end of the head
+  std::string pending_;       ///< bytes of an incomplete head or chunk, or beyond pipelined_max
+  std::size_t searched_ = 0;  ///< of pending_, for the end of the head
   Output out_;
   std::uint64_t written_ = 0;
-  std::uint64_t dropped_ = 0;    ///< bytes that came when nobody wanted them
+  std::uint64_t dropped_ = 0;  ///< bytes that came when nobody wanted them
 
   Phase phase_ = Phase::Head;
   bool receiving_ = false;
@@ -102,14 +102,14 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool close_after_output_ = false;
   bool linger_after_output_ = false;
   bool stream_starts_ = false;
-  bool parse_again_ = false;     ///< pending_ may hold whole requests
+  bool parse_again_ = false;  ///< pending_ may hold whole requests
   bool closed_ = false;
 
   /// The armed time is never later than the deadline; moving the deadline on is then only a store.
   TimerQueue::Timer timer_;
   Instant armed_ = Instant::max();
   Instant deadline_ = Instant::max();
-  Instant phase_since_{};    ///< first byte of the head, last byte of the body, last answer
+  Instant phase_since_{};  ///< first byte of the head, last byte of the body, last answer
   Instant written_at_{};
 };
 

@@ -16,7 +16,8 @@ std::string_view text_of(const Response& response) {
 }
 
 bool compressible(const Response& response, std::size_t bytes_min) {
-  if (text_of(response).size() < std::max<std::size_t>(bytes_min, 1) || !worth_compressing(response.content_type)) return false;
+  if (text_of(response).size() < std::max<std::size_t>(bytes_min, 1) || !worth_compressing(response.content_type))
+    return false;
   for (const auto& [name, value] : response.headers) {
     if (name == "Content-Encoding") return false;
   }
@@ -32,9 +33,11 @@ void Connection::start_handler(Exchange& exchange) {
     return answer(exchange, {.status = 204, .content_type = {}});
   }
   if (!exchange.path_known) {
-    return answer(exchange, core_->router.render(request.path, Error(Errc::UnknownPath, "there is nothing at this path")));
+    return answer(exchange,
+                  core_->router.render(request.path, Error(Errc::UnknownPath, "there is nothing at this path")));
   }
-  Response response = core_->router.render(request.path, Error(Errc::WrongMethod, "this path does not answer that method"));
+  Response response =
+      core_->router.render(request.path, Error(Errc::WrongMethod, "this path does not answer that method"));
   response.headers.emplace_back("Allow", exchange.allow);
   answer(exchange, std::move(response));
 }
@@ -174,7 +177,8 @@ void Connection::write_answer(Exchange& exchange, bool last, Instant at) {
                      at);
   const bool has_body = exchange.request.method != Method::Head && response.status != 204 && response.status != 304;
   if (has_body) out_.body(std::move(response.body));
-  core_->count(exchange, exchange.request.peer.empty() ? std::string_view(peer_) : exchange.request.peer, has_body ? length : 0, at);
+  core_->count(exchange, exchange.request.peer.empty() ? std::string_view(peer_) : exchange.request.peer,
+               has_body ? length : 0, at);
   if (close) close_after_output_ = true;
 }
 

@@ -23,7 +23,7 @@ struct Exchange {
   bool path_known = false;
   bool keep_alive = true;
   bool http_1_0 = false;
-  bool continue_owed = false;  ///< the client waits for "100 Continue"
+  bool continue_owed = false;    ///< the client waits for "100 Continue"
   bool continue_wanted = false;  ///< and somebody is about to read the body
   bool gzipped = false;
   bool vary = false;

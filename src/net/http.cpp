@@ -90,7 +90,7 @@ Result<std::shared_ptr<const File>> File::open(const std::string& path) {
     return fail(errno == ENOENT ? haechi::Errc::NotFound : haechi::Errc::Io,
                 path + ": " + std::generic_category().message(errno));
   }
-  struct stat info {};
+  struct stat info{};
   if (::fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
     ::close(fd);
     return fail(haechi::Errc::Io, path + ": not a regular file");

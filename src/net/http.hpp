@@ -36,17 +36,17 @@ class BodyReader {
 /// handler's task ends.
 struct Request {
   Method method = Method::Get;
-  std::string_view target;               ///< as it stood on the request line
-  std::string_view path;                 ///< still percent-encoded
-  std::string_view query;                ///< after '?', still percent-encoded
+  std::string_view target;  ///< as it stood on the request line
+  std::string_view path;    ///< still percent-encoded
+  std::string_view query;   ///< after '?', still percent-encoded
   std::vector<std::pair<std::string_view, std::string_view>> headers;
-  std::string_view body;                 ///< whole, for buffered routes
-  BodyReader* stream = nullptr;          ///< for streamed routes
-  std::vector<std::string> params;       ///< path parameters, decoded, in order
-  std::string_view peer;                 ///< the client's address (X-Forwarded-For where that is trusted)
+  std::string_view body;            ///< whole, for buffered routes
+  BodyReader* stream = nullptr;     ///< for streamed routes
+  std::vector<std::string> params;  ///< path parameters, decoded, in order
+  std::string_view peer;            ///< the client's address (X-Forwarded-For where that is trusted)
   bool tls = false;
-  Canceller* canceller = nullptr;        ///< fires when the client goes away
-  std::string_view route;                ///< the pattern that matched, for logs and metrics
+  Canceller* canceller = nullptr;  ///< fires when the client goes away
+  std::string_view route;          ///< the pattern that matched, for logs and metrics
 
   /// Case-insensitive; empty when absent.
   std::string_view header(std::string_view name) const;

@@ -37,7 +37,8 @@ class RequestParser final : private boost::beast::http::basic_parser<true> {
   using base_view = boost::beast::string_view;
   using error_code = boost::beast::error_code;
 
-  void on_request_impl(boost::beast::http::verb verb, base_view method, base_view target, int version, error_code& ec) override;
+  void on_request_impl(boost::beast::http::verb verb, base_view method, base_view target, int version,
+                       error_code& ec) override;
   void on_response_impl(int, base_view, int, error_code&) override {}
   void on_field_impl(boost::beast::http::field field, base_view name, base_view value, error_code& ec) override;
   void on_header_impl(error_code&) override { head_done_ = true; }

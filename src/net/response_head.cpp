@@ -26,7 +26,9 @@ std::string http_date(WallMs wall_ms) {
 }
 
 /// A header that carries a line end would become two: response splitting.
-bool one_line(std::string_view text) { return text.find_first_of(std::string_view("\r\n\0", 3)) == std::string_view::npos; }
+bool one_line(std::string_view text) {
+  return text.find_first_of(std::string_view("\r\n\0", 3)) == std::string_view::npos;
+}
 
 }  // namespace
 

@@ -167,7 +167,8 @@ void Router::add(Method method, std::string pattern, Handler handler, RouteOptio
 }
 
 void Router::alias(std::string prefix, std::string target_prefix) {
-  if (!prefix.starts_with('/') || !target_prefix.starts_with('/')) throw std::invalid_argument("an alias begins with a slash");
+  if (!prefix.starts_with('/') || !target_prefix.starts_with('/'))
+    throw std::invalid_argument("an alias begins with a slash");
   root_->make_below(prefix).twin = &root_->make_below(target_prefix);
 }
 

@@ -39,10 +39,10 @@ class Router {
     Histogram* seconds = nullptr;  ///< set by the server
   };
   struct Match {
-    const Route* route = nullptr;      ///< null: no such path, or wrong method
-    bool path_known = false;           ///< true with a null route: 405
-    std::vector<std::string> params;   ///< decoded
-    std::string allow;                 ///< for 405: "GET, PUT"
+    const Route* route = nullptr;     ///< null: no such path, or wrong method
+    bool path_known = false;          ///< true with a null route: 405
+    std::vector<std::string> params;  ///< decoded
+    std::string allow;                ///< for 405: "GET, PUT"
   };
   /// Turns an Error into the answer of one API ("/_matrix": errcode; "/_haechi": problem+json).
   using ErrorRenderer = std::function<Response(const Error&)>;
@@ -56,8 +56,11 @@ class Router {
   /// `f(Request&, RoomId, std::string)`; a segment that does not parse is answered before `f` runs.
   template <class... P, class F>
   void on(Method method, std::string pattern, F f, RouteOptions options = {}) {
-    add(method, std::move(pattern),
-        [f = std::move(f)](Request& req) -> Task<Result<Response>> { return invoke<F, P...>(f, req, std::index_sequence_for<P...>{}); },
+    add(
+        method, std::move(pattern),
+        [f = std::move(f)](Request& req) -> Task<Result<Response>> {
+          return invoke<F, P...>(f, req, std::index_sequence_for<P...>{});
+        },
         options);
   }
 
@@ -95,7 +98,17 @@ class Router {
 };
 
 /// Errors that net/ itself makes; renderers turn them into their API's words.
-enum class Errc { Ok = 0, UnknownPath, WrongMethod, HeaderTooLarge, BodyTooLarge, SlowClient, BadRequest, TooManyConnections, Draining };
+enum class Errc {
+  Ok = 0,
+  UnknownPath,
+  WrongMethod,
+  HeaderTooLarge,
+  BodyTooLarge,
+  SlowClient,
+  BadRequest,
+  TooManyConnections,
+  Draining
+};
 const std::error_category& net_category() noexcept;
 
 /// The status that net/'s and base/'s errors mean when nobody says otherwise; 500 for what it does not know.

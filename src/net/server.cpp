@@ -72,7 +72,8 @@ class Acceptor : public std::enable_shared_from_this<Acceptor> {
     for (int n = 0; n < 256; ++n) {
       sockaddr_storage from{};
       socklen_t size = sizeof from;
-      const int fd = ::accept4(socket_.native_handle(), reinterpret_cast<sockaddr*>(&from), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+      const int fd =
+          ::accept4(socket_.native_handle(), reinterpret_cast<sockaddr*>(&from), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
       if (fd >= 0) {
         welcome(fd, from);
         continue;
@@ -99,7 +100,8 @@ class Acceptor : public std::enable_shared_from_this<Acceptor> {
     if (full) {
       static constexpr std::string_view kFull =
           "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
-      if (!core_->tls) [[maybe_unused]] const auto n = ::send(fd, kFull.data(), kFull.size(), MSG_NOSIGNAL);
+      if (!core_->tls) [[maybe_unused]]
+        const auto n = ::send(fd, kFull.data(), kFull.size(), MSG_NOSIGNAL);
       ::close(fd);
       return;
     }
@@ -126,11 +128,10 @@ class AsioServer final : public Server {
  public:
   AsioServer(std::shared_ptr<ServerCore> core, std::shared_ptr<Acceptor> acceptor)
       : core_(std::move(core)), acceptor_(std::move(acceptor)), port_(acceptor_->port()) {
-    core_->metrics.gauge("haechi_http_connections", "open HTTP connections",
-                         [core = std::weak_ptr(core_)] {
-                           const auto alive = core.lock();
-                           return alive ? static_cast<double>(alive->connections.size()) : 0.0;
-                         });
+    core_->metrics.gauge("haechi_http_connections", "open HTTP connections", [core = std::weak_ptr(core_)] {
+      const auto alive = core.lock();
+      return alive ? static_cast<double>(alive->connections.size()) : 0.0;
+    });
   }
 
   ~AsioServer() override {
@@ -170,7 +171,8 @@ class AsioServer final : public Server {
 
 }  // namespace
 
-Result<std::unique_ptr<Server>> Server::create(AsioLoop& loop, Router& router, Metrics& metrics, ServerOptions options) {
+Result<std::unique_ptr<Server>> Server::create(AsioLoop& loop, Router& router, Metrics& metrics,
+                                               ServerOptions options) {
   // OpenSSL and sendfile know no MSG_NOSIGNAL: a client that left must not end the process.
   std::signal(SIGPIPE, SIG_IGN);
   auto core = std::make_shared<ServerCore>(loop, router, metrics, std::move(options));

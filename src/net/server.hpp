@@ -13,22 +13,22 @@ namespace haechi::net {
 
 struct ServerOptions {
   std::string address = "127.0.0.1";
-  std::uint16_t port = 0;                          ///< 0: any free one
-  std::string tls_certificate_file;                ///< PEM; both empty: plain HTTP
+  std::uint16_t port = 0;            ///< 0: any free one
+  std::string tls_certificate_file;  ///< PEM; both empty: plain HTTP
   std::string tls_key_file;
   std::size_t header_bytes_max = 32 * 1024;
-  std::uint64_t body_bytes_max = 1024 * 1024;      ///< of buffered routes without their own limit
-  std::size_t pipelined_max = 64;                  ///< requests of one connection under way at once
+  std::uint64_t body_bytes_max = 1024 * 1024;  ///< of buffered routes without their own limit
+  std::size_t pipelined_max = 64;              ///< requests of one connection under way at once
   std::size_t connections_max = 1'000'000;
-  std::size_t connections_per_address_max = 0;     ///< 0: no limit
+  std::size_t connections_per_address_max = 0;  ///< 0: no limit
   Duration header_timeout = std::chrono::seconds(15);
   Duration body_timeout = std::chrono::seconds(60);   ///< without a single byte
   Duration idle_timeout = std::chrono::seconds(90);   ///< between requests
   Duration write_timeout = std::chrono::seconds(60);  ///< without a single byte taken
-  std::size_t gzip_bytes_min = 1400;               ///< smaller answers go out as they are
+  std::size_t gzip_bytes_min = 1400;                  ///< smaller answers go out as they are
   bool access_log = false;
   bool trust_forwarded_for = false;
-  bool cors = true;                                ///< Matrix's CORS headers on every answer, OPTIONS answered here
+  bool cors = true;  ///< Matrix's CORS headers on every answer, OPTIONS answered here
 };
 
 /// Asio's io_context as the house's Loop. One thread calls run().
@@ -56,7 +56,8 @@ class AsioLoop final : public Loop {
 class Server {
  public:
   /// Errc::Io names the address, certificate or key that failed.
-  static Result<std::unique_ptr<Server>> create(AsioLoop& loop, Router& router, Metrics& metrics, ServerOptions options);
+  static Result<std::unique_ptr<Server>> create(AsioLoop& loop, Router& router, Metrics& metrics,
+                                                ServerOptions options);
   virtual ~Server() = default;
   virtual void start() = 0;
   virtual std::uint16_t port() const = 0;

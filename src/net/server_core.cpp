@@ -17,9 +17,9 @@ ServerCore::ServerCore(AsioLoop& l, Router& r, Metrics& m, ServerOptions o)
                                     "code=\"" + std::to_string(c) + "xx\"");
   }
   for (auto* route : router.routes()) {
-    route->seconds = &metrics.histogram(
-        "haechi_http_request_seconds", "time from the request's head to its answer",
-        "method=\"" + std::string(to_string(route->method)) + "\",route=\"" + route->pattern + "\"");
+    route->seconds =
+        &metrics.histogram("haechi_http_request_seconds", "time from the request's head to its answer",
+                           "method=\"" + std::string(to_string(route->method)) + "\",route=\"" + route->pattern + "\"");
   }
 }
 

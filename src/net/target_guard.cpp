@@ -44,7 +44,8 @@ std::optional<Block> parse_block(std::string_view text) {
 
 bool inside(const Bytes& address, const Block& block) {
   const auto whole = static_cast<std::size_t>(block.bits / 8);
-  if (!std::equal(address.begin(), address.begin() + static_cast<std::ptrdiff_t>(whole), block.address.begin())) return false;
+  if (!std::equal(address.begin(), address.begin() + static_cast<std::ptrdiff_t>(whole), block.address.begin()))
+    return false;
   const int rest = block.bits % 8;
   if (rest == 0) return true;
   const auto mask = static_cast<std::uint8_t>(0xff << (8 - rest));
@@ -55,12 +56,11 @@ bool inside(const Bytes& address, const Block& block) {
 const std::vector<Block>& private_blocks() {
   static const std::vector<Block> blocks = [] {
     std::vector<Block> out;
-    for (const char* text :
-         {"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24",
-          "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24",
-          "224.0.0.0/4", "240.0.0.0/4",
-          // Everything but global unicast, then the reserved parts of that.
-          "::/3", "4000::/2", "8000::/1", "2001::/23", "2001:db8::/32", "3fff::/20"}) {
+    for (const char* text : {"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16",
+                             "172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16",
+                             "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4",
+                             // Everything but global unicast, then the reserved parts of that.
+                             "::/3", "4000::/2", "8000::/1", "2001::/23", "2001:db8::/32", "3fff::/20"}) {
       out.push_back(*parse_block(text));
     }
     return out;
@@ -71,7 +71,9 @@ const std::vector<Block>& private_blocks() {
 /// The IPv4 address that an IPv6 transition address leads to.
 std::optional<Bytes> embedded_v4(const Bytes& a) {
   Bytes out = kMapped;
-  const auto starts = [&](std::initializer_list<std::uint8_t> prefix) { return std::equal(prefix.begin(), prefix.end(), a.begin()); };
+  const auto starts = [&](std::initializer_list<std::uint8_t> prefix) {
+    return std::equal(prefix.begin(), prefix.end(), a.begin());
+  };
   if (starts({0x20, 0x02})) {  // 6to4
     std::copy_n(a.begin() + 2, 4, out.begin() + 12);
     return out;

@@ -19,8 +19,8 @@ std::string openssl_says() {
   return text ? text : "unknown reason";
 }
 
-int choose_http_1_1(SSL*, const unsigned char** out, unsigned char* out_length, const unsigned char* in, unsigned in_length,
-                    void*) {
+int choose_http_1_1(SSL*, const unsigned char** out, unsigned char* out_length, const unsigned char* in,
+                    unsigned in_length, void*) {
   static constexpr unsigned char kOurs[] = "\x08http/1.1";
   unsigned char* chosen = nullptr;
   if (SSL_select_next_proto(&chosen, out_length, kOurs, sizeof(kOurs) - 1, in, in_length) != OPENSSL_NPN_NEGOTIATED) {
@@ -65,7 +65,8 @@ class TlsTransport final : public Transport {
   IoResult send_file(int file, std::uint64_t offset, std::uint64_t length) override {
     // One TLS record at a time. A repeated call reads the same bytes, as SSL_write asks.
     std::array<char, 16 * 1024> buffer;
-    const auto n = ::pread(file, buffer.data(), std::min<std::uint64_t>(length, buffer.size()), static_cast<off_t>(offset));
+    const auto n =
+        ::pread(file, buffer.data(), std::min<std::uint64_t>(length, buffer.size()), static_cast<off_t>(offset));
     if (n <= 0) return {Io::Failed, 0};
     const iovec part{buffer.data(), static_cast<std::size_t>(n)};
     return write({&part, 1});
@@ -97,7 +98,8 @@ class TlsTransport final : public Transport {
 
 }  // namespace
 
-Result<std::unique_ptr<TlsContext>> TlsContext::create(const std::string& certificate_file, const std::string& key_file) {
+Result<std::unique_ptr<TlsContext>> TlsContext::create(const std::string& certificate_file,
+                                                       const std::string& key_file) {
   ERR_clear_error();
   std::unique_ptr<TlsContext> out(new TlsContext(SSL_CTX_new(TLS_server_method())));
   SSL_CTX* const c = out->context_;

@@ -25,7 +25,7 @@ class KeyFilter {
   std::string bytes() const;
 
  private:
-  static constexpr std::size_t kWords = 8;   ///< 32-bit words in a block
+  static constexpr std::size_t kWords = 8;  ///< 32-bit words in a block
   KeyFilter() = default;
   std::size_t block_of(std::uint64_t key) const;
   std::vector<std::uint32_t> words_;

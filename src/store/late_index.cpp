@@ -54,11 +54,11 @@ constexpr std::uint64_t as_unsigned(std::int64_t key) { return std::bit_cast<std
 /// to the commit thread once the first slice has been handed out.
 struct LateIndex::Moving {
   Recent recent;
-  std::size_t count = 0;   ///< entries after these stay in the next segment
+  std::size_t count = 0;  ///< entries after these stay in the next segment
   std::int64_t number = 0;
   std::vector<Entry> sorted;
-  std::size_t ready = 0;                 ///< so many of `sorted` are in their place
-  std::size_t bucket = 0;                ///< the first that is not
+  std::size_t ready = 0;   ///< so many of `sorted` are in their place
+  std::size_t bucket = 0;  ///< the first that is not
   std::array<std::size_t, 257> starts{};
   std::shared_ptr<KeyFilter> filter;
 
@@ -91,10 +91,13 @@ LateIndex::LateIndex(int id, std::size_t segment_entries, Filters filters)
 
 void LateIndex::load(Connection& c) {
   Segments found;
-  c.each(kSegments, [&](const Row& r) {
-    found.push_back({r.i64(0), r.i64(1), r.i64(2),
-                     std::make_shared<const KeyFilter>(KeyFilter::from_bytes(r.text(3)))});
-  }, id_);
+  c.each(
+      kSegments,
+      [&](const Row& r) {
+        found.push_back(
+            {r.i64(0), r.i64(1), r.i64(2), std::make_shared<const KeyFilter>(KeyFilter::from_bytes(r.text(3)))});
+      },
+      id_);
   if (!found.empty()) {
     indexed_upto_ = found.back().upto;
     next_number_ = found.back().number + 1;
@@ -210,7 +213,7 @@ void LateIndex::write_slice(Connection& c, const Slice& slice) const {
   const std::size_t end = slice.first + slice.count;
   m.order(end);
   if (slice.first == 0) {
-    c.exec(kDropUnfinished, id_, m.number);   // what a killed process left
+    c.exec(kDropUnfinished, id_, m.number);  // what a killed process left
     m.filter = std::make_shared<KeyFilter>(filters_ == Filters::Kept ? KeyFilter(m.count) : KeyFilter::from_bytes({}));
   }
   for (std::size_t i = slice.first; i < end; i += kPageEntries) {
@@ -253,9 +256,7 @@ void LateIndex::pruned(std::int64_t segment) {
   set_segments(std::move(next));
 }
 
-std::size_t LateIndex::memory_entries() const {
-  return recent_.entries.size() + (moving_ ? moving_->count : 0);
-}
+std::size_t LateIndex::memory_entries() const { return recent_.entries.size() + (moving_ ? moving_->count : 0); }
 
 // The memory part.
 

@@ -62,10 +62,10 @@ class LateIndex {
   /// A part of a segment on its way to the table.
   struct Moving;
   struct Slice {
-    std::shared_ptr<Moving> segment;   ///< null: nothing is to be moved
+    std::shared_ptr<Moving> segment;  ///< null: nothing is to be moved
     std::size_t first = 0;
     std::size_t count = 0;
-    bool last = false;                 ///< ends its segment
+    bool last = false;  ///< ends its segment
     explicit operator bool() const { return segment != nullptr; }
   };
   /// The next slice, of about `entries` entries.
@@ -85,17 +85,18 @@ class LateIndex {
 
  private:
   struct Entry {
-    std::int64_t key;   ///< mixed, and signed as the database orders it
+    std::int64_t key;  ///< mixed, and signed as the database orders it
     std::int64_t pos;
     auto operator<=>(const Entry&) const = default;
   };
   /// Entries in order of position, chained by key.
   struct Recent {
     std::vector<Entry> entries;
-    std::vector<std::uint32_t> earlier;   ///< the entry before with the same key, +1; 0: none
-    std::vector<std::uint32_t> newest;    ///< open addressing: an entry + 1; 0: free
+    std::vector<std::uint32_t> earlier;  ///< the entry before with the same key, +1; 0: none
+    std::vector<std::uint32_t> newest;   ///< open addressing: an entry + 1; 0: free
     void add(Entry e);
     void find(std::int64_t key, std::int64_t to, std::size_t limit, std::vector<std::int64_t>& descending) const;
+
    private:
     std::size_t slot_of(std::int64_t key) const;
     void grow();
@@ -106,7 +107,7 @@ class LateIndex {
     std::int64_t upto = 0;
     std::shared_ptr<const KeyFilter> filter;
   };
-  using Segments = std::vector<Segment>;   ///< oldest first
+  using Segments = std::vector<Segment>;  ///< oldest first
 
   void seal();
   std::shared_ptr<const Segments> segments() const;
@@ -122,7 +123,7 @@ class LateIndex {
   Recent recent_;
   std::shared_ptr<Moving> moving_;
   std::size_t moved_ = 0;
-  mutable std::mutex mutex_;   ///< of the pointer only: readers take a copy
+  mutable std::mutex mutex_;  ///< of the pointer only: readers take a copy
   std::shared_ptr<const Segments> stored_;
 };
 

@@ -90,7 +90,7 @@ class SqliteDatabase final : public Database {
     try {
       c->checkpoint(pages > 4 * options_.checkpoint_pages ? WaitForReaders : None);
     } catch (const SqlError& e) {
-      log::error("the checkpoint failed", {{"error", e.what()}});   // nothing is lost: the log stays longer
+      log::error("the checkpoint failed", {{"error", e.what()}});  // nothing is lost: the log stays longer
     }
   }
 
@@ -127,7 +127,7 @@ class SqliteDatabase final : public Database {
   bool due_ = false;
   bool stopping_ = false;
   std::atomic<bool> writer_turn_{false};
-  int next_attempt_ = options_.checkpoint_pages;   // of the log's length; the writer's thread only
+  int next_attempt_ = options_.checkpoint_pages;  // of the log's length; the writer's thread only
   std::thread checkpointer_;
 };
 
@@ -135,8 +135,8 @@ class SqliteDatabase final : public Database {
 
 Result<std::unique_ptr<Database>> open_sqlite(SqliteOptions options) {
   static const int configured = [] {
-    sqlite3_config(SQLITE_CONFIG_MULTITHREAD);      // a connection has one thread at a time
-    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);     // else every allocation takes a global mutex
+    sqlite3_config(SQLITE_CONFIG_MULTITHREAD);   // a connection has one thread at a time
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);  // else every allocation takes a global mutex
     return sqlite3_initialize();
   }();
   if (configured != SQLITE_OK) return fail(Errc::Io, "SQLite cannot start");

@@ -26,9 +26,8 @@ class SqliteRow final : public Row {
   std::int64_t i64(int c) const override { return sqlite3_column_int64(s_, c); }
   double f64(int c) const override { return sqlite3_column_double(s_, c); }
   std::string_view text(int c) const override {
-    const auto* data = sqlite3_column_type(s_, c) == SQLITE_BLOB
-                           ? sqlite3_column_blob(s_, c)
-                           : static_cast<const void*>(sqlite3_column_text(s_, c));
+    const auto* data = sqlite3_column_type(s_, c) == SQLITE_BLOB ? sqlite3_column_blob(s_, c)
+                                                                 : static_cast<const void*>(sqlite3_column_text(s_, c));
     if (!data) return {};
     return {static_cast<const char*>(data), static_cast<std::size_t>(sqlite3_column_bytes(s_, c))};
   }
@@ -60,8 +59,7 @@ int remember_log_pages(void* pages, sqlite3*, const char*, int n) {
 
 }  // namespace
 
-SqliteConnection::SqliteConnection(const SqliteOptions& options, Access access)
-    : writes_(access == Access::ReadWrite) {
+SqliteConnection::SqliteConnection(const SqliteOptions& options, Access access) : writes_(access == Access::ReadWrite) {
   sqlite3* raw = nullptr;
   const int rc = sqlite3_open_v2(options.path.c_str(), &raw,
                                  SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);
@@ -73,7 +71,8 @@ SqliteConnection::SqliteConnection(const SqliteOptions& options, Access access)
   // Checkpoints are the database's own business, on its own schedule.
   script(fmt::format(
       "PRAGMA page_size=4096; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0;"
-      "PRAGMA foreign_keys=OFF; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-{};", cache_kib));
+      "PRAGMA foreign_keys=OFF; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-{};",
+      cache_kib));
   if (writes_) {
     sqlite3_wal_hook(raw, remember_log_pages, &log_pages_);
   } else {
@@ -118,8 +117,8 @@ int SqliteConnection::checkpoint(Patience patience) {
   int moved = 0;
   const bool wait = patience == Patience::WaitForReaders;
   if (wait) sqlite3_busy_timeout(db_.get(), kReadersWaitMs);
-  const int rc = sqlite3_wal_checkpoint_v2(db_.get(), nullptr, wait ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE,
-                                           &total, &moved);
+  const int rc = sqlite3_wal_checkpoint_v2(
+      db_.get(), nullptr, wait ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE, &total, &moved);
   if (wait) sqlite3_busy_timeout(db_.get(), kBusyMs);
   if (rc == SQLITE_BUSY) return 1;
   if (rc != SQLITE_OK) raise("checkpoint");

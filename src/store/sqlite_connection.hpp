@@ -46,7 +46,7 @@ class SqliteConnection final : public Connection {
     std::string text;
     std::vector<int> slots;  ///< slots[n - 1] is SQLite's index of placeholder $n
     bool reads = false;
-    bool busy = false;       ///< a row callback of this very statement is running
+    bool busy = false;  ///< a row callback of this very statement is running
   };
 
   Statement prepare(const char* text);

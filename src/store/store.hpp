@@ -112,7 +112,12 @@ class Connection {
   template <class F, class... A>
   auto one(const Sql& sql, F map, const A&... args) -> std::optional<std::invoke_result_t<F, const Row&>> {
     std::optional<std::invoke_result_t<F, const Row&>> out;
-    each(sql, [&](const Row& r) { if (!out) out.emplace(map(r)); }, args...);
+    each(
+        sql,
+        [&](const Row& r) {
+          if (!out) out.emplace(map(r));
+        },
+        args...);
     return out;
   }
   /// Maps every row.
@@ -125,7 +130,12 @@ class Connection {
   template <class... A>
   std::optional<std::int64_t> one_i64(const Sql& sql, const A&... args) {
     std::optional<std::int64_t> out;
-    each(sql, [&](const Row& r) { if (!out && !r.is_null(0)) out = r.i64(0); }, args...);
+    each(
+        sql,
+        [&](const Row& r) {
+          if (!out && !r.is_null(0)) out = r.i64(0);
+        },
+        args...);
     return out;
   }
 

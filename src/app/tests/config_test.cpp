@@ -57,7 +57,8 @@ allowed_ranges = ["10.0.0.0/8", "::1"]
 mode = "token"
 [password]
 memory_mib = 19
-)", "h.toml");
+)",
+                              "h.toml");
   REQUIRE_MESSAGE(c, c.error().message);
   CHECK(c->address == "::");
   CHECK(c->base_url() == "http://[::1]:443");
@@ -81,7 +82,8 @@ TEST_CASE("a mistake is named with its file, line and key") {
       {"server_name = \"a\"\nlissen = \"127.0.0.1:1\"\n", "h.toml:2: lissen: ", "did you mean listen?"},
       {"server_name = \"a\"\n[media]\n\nupload_max = 1\n", "h.toml:4: media.upload_max: ", "no such key"},
       {"server_name = \"a\"\n[medio]\nx = 1\n", "h.toml:2: medio: ", "no such key"},
-      {"upload_bytes_max = 1\nserver_name = \"a\"\n", "h.toml:1: upload_bytes_max: ", "did you mean media.upload_bytes_max?"},
+      {"upload_bytes_max = 1\nserver_name = \"a\"\n",
+       "h.toml:1: upload_bytes_max: ", "did you mean media.upload_bytes_max?"},
       {"server_name = 7\n", "h.toml:1: server_name: ", "got 7"},
       {"server_name = \"a b\"\n", "h.toml:1: server_name: ", "host name"},
       {"server_name = \"a\"\npresence = \"yes\"\n", "h.toml:2: presence: ", "expected true or false"},
@@ -90,23 +92,28 @@ TEST_CASE("a mistake is named with its file, line and key") {
       {"server_name = \"a\"\nlisten = \"::1:80\"\n", "h.toml:2: listen: ", "ADDR:PORT"},
       {"server_name = \"a\"\ndefault_room_version = \"9\"\n", "h.toml:2: default_room_version: ", "\"12\""},
       {"server_name = \"a\"\ndefault_room_version = 12\n", "h.toml:2: default_room_version: ", "got 12"},
-      {"server_name = \"a\"\n[registration]\nmode = \"free\"\n", "h.toml:3: registration.mode: ", "\"closed\", \"token\""},
-      {"server_name = \"a\"\n[registration]\nmode = \"shared_secret\"\n", "h.toml:3: registration.mode: ", "shared_secret_file"},
+      {"server_name = \"a\"\n[registration]\nmode = \"free\"\n",
+       "h.toml:3: registration.mode: ", "\"closed\", \"token\""},
+      {"server_name = \"a\"\n[registration]\nmode = \"shared_secret\"\n",
+       "h.toml:3: registration.mode: ", "shared_secret_file"},
       {"server_name = \"a\"\n[registration]\nshared_secret_file = \"/nowhere/x\"\n",
        "h.toml:3: registration.shared_secret_file: ", "/nowhere/x cannot be read"},
       {"server_name = \"a\"\n[tls]\ncertificate = \"/nowhere/c\"\n", "h.toml:3: tls.certificate: ", "needs tls.key"},
       {"server_name = \"a\"\n[tls]\nkey = \"/nowhere/c\"\n", "h.toml:3: tls.key: ", "needs tls.certificate"},
-      {"server_name = \"a\"\n[tls]\nkey = \"/nowhere/k\"\ncertificate = \"/nowhere/c\"\n", "h.toml:4: tls.certificate: ",
-       "/nowhere/c cannot be read"},
+      {"server_name = \"a\"\n[tls]\nkey = \"/nowhere/k\"\ncertificate = \"/nowhere/c\"\n",
+       "h.toml:4: tls.certificate: ", "/nowhere/c cannot be read"},
       {"server_name = \"a\"\n[tls]\nextra_ca = \"/\"\n", "h.toml:3: tls.extra_ca: ", "cannot be read"},
       {"server_name = \"a\"\npublic_base_url = \"https://x/\"\n", "h.toml:2: public_base_url: ", "without a slash"},
       {"server_name = \"a\"\n[password]\nmemory_mib = 0\n", "h.toml:3: password.memory_mib: ", "from 1 to 4096"},
       {"server_name = \"a\"\n[password]\npasses = 1.5\n", "h.toml:3: password.passes: ", "an integer"},
-      {"server_name = \"a\"\n[media]\nupload_bytes_max = \"1 MB\"\n", "h.toml:3: media.upload_bytes_max: ", "\"100 MiB\""},
-      {"server_name = \"a\"\n[media]\nupload_bytes_max = \"9999999999 TiB\"\n", "h.toml:3: media.upload_bytes_max: ", "bytes"},
+      {"server_name = \"a\"\n[media]\nupload_bytes_max = \"1 MB\"\n",
+       "h.toml:3: media.upload_bytes_max: ", "\"100 MiB\""},
+      {"server_name = \"a\"\n[media]\nupload_bytes_max = \"9999999999 TiB\"\n",
+       "h.toml:3: media.upload_bytes_max: ", "bytes"},
       {"server_name = \"a\"\n[rate_limits]\nmessages = 5\n", "h.toml:3: rate_limits.messages: ", "expected a section"},
       {"server_name = \"a\"\n[rate_limits.joins]\nburst = nan\n", "h.toml:3: rate_limits.joins.burst: ", "a number"},
-      {"server_name = \"a\"\n[push]\nallowed_ranges = [\"10.0.0.0/33\"]\n", "h.toml:3: push.allowed_ranges: ", "ranges"},
+      {"server_name = \"a\"\n[push]\nallowed_ranges = [\"10.0.0.0/33\"]\n",
+       "h.toml:3: push.allowed_ranges: ", "ranges"},
       {"server_name = \"a\"\n[push]\nallowed_ranges = [7]\n", "h.toml:3: push.allowed_ranges: ", "ranges"},
       {"server_name = \"a\"\n[turn]\nuris = [\"turn:t\"]\n", "h.toml:3: turn.uris: ", "shared_secret_file"},
       {"server_name = \"a\"\n[log]\nlevel = \"loud\"\n", "h.toml:3: log.level: ", "\"warn\""},

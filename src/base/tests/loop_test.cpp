@@ -14,7 +14,9 @@ struct Fixture {
 };
 Task<int> add(int a, int b) { co_return a + b; }
 Task<int> add_twice(int a) { co_return co_await add(a, co_await add(a, 1)); }
-Task<void> wait_into(Waiter& w, Instant deadline, Canceller* c, std::optional<Wake>& out) { out = co_await w.wait(deadline, c); }
+Task<void> wait_into(Waiter& w, Instant deadline, Canceller* c, std::optional<Wake>& out) {
+  out = co_await w.wait(deadline, c);
+}
 }  // namespace
 
 TEST_CASE_FIXTURE(Fixture, "tasks chain and return values") { CHECK(loop.run(add_twice(3)) == 7); }

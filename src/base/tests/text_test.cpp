@@ -17,9 +17,19 @@ TEST_CASE("a JSON string escapes only what it must") {
 }
 
 TEST_CASE("globs match as Matrix wants them") {
-  struct Row { const char* pattern; const char* text; bool match; };
-  for (const auto& r : {Row{"*", "", true}, {"a*c", "abbbc", true}, {"a?c", "ac", false}, {"*.example.org", "x.EXAMPLE.org", true},
-                        {"", "", true}, {"", "a", false}, {"**a**", "bab", true}, {"a", "b", false}}) {
+  struct Row {
+    const char* pattern;
+    const char* text;
+    bool match;
+  };
+  for (const auto& r : {Row{"*", "", true},
+                        {"a*c", "abbbc", true},
+                        {"a?c", "ac", false},
+                        {"*.example.org", "x.EXAMPLE.org", true},
+                        {"", "", true},
+                        {"", "a", false},
+                        {"**a**", "bab", true},
+                        {"a", "b", false}}) {
     CAPTURE(r.pattern);
     CAPTURE(r.text);
     CHECK(glob_match(r.pattern, r.text) == r.match);

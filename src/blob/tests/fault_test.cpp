@@ -24,7 +24,9 @@ class FaultyFileSystem final : public FileSystem {
   void heal() { left_ = ~std::size_t{0}; }
   std::size_t operations() const { return count_; }
 
-  Result<bool> make_dir(const std::string& p) override { return step([&] { return real_.make_dir(p); }); }
+  Result<bool> make_dir(const std::string& p) override {
+    return step([&] { return real_.make_dir(p); });
+  }
   Result<int> create(const std::string& p) override {
     auto fd = step([&] { return real_.create(p); });
     if (fd) {
@@ -34,7 +36,9 @@ class FaultyFileSystem final : public FileSystem {
     }
     return fd;
   }
-  Result<> reserve(int fd, std::uint64_t n) override { return step([&] { return real_.reserve(fd, n); }); }
+  Result<> reserve(int fd, std::uint64_t n) override {
+    return step([&] { return real_.reserve(fd, n); });
+  }
   Result<> write(int fd, std::string_view bytes) override {
     // A failing write has written a part.
     if (take()) return real_.write(fd, bytes);
@@ -59,13 +63,21 @@ class FaultyFileSystem final : public FileSystem {
     std::erase_if(unsynced_names_, [&](const auto& n) { return n.content_synced && n.path.starts_with(p + "/"); });
     return {};
   }
-  Result<int> open_read(const std::string& p) override { return step([&] { return real_.open_read(p); }); }
-  Result<std::uint64_t> size(const std::string& p) override { return step([&] { return real_.size(p); }); }
+  Result<int> open_read(const std::string& p) override {
+    return step([&] { return real_.open_read(p); });
+  }
+  Result<std::uint64_t> size(const std::string& p) override {
+    return step([&] { return real_.size(p); });
+  }
   Result<std::size_t> read(int fd, std::span<char> into, std::uint64_t at) override {
     return step([&] { return real_.read(fd, into, at); });
   }
-  Result<> remove(const std::string& p) override { return step([&] { return real_.remove(p); }); }
-  Result<std::vector<std::string>> list(const std::string& p) override { return step([&] { return real_.list(p); }); }
+  Result<> remove(const std::string& p) override {
+    return step([&] { return real_.remove(p); });
+  }
+  Result<std::vector<std::string>> list(const std::string& p) override {
+    return step([&] { return real_.list(p); });
+  }
   void close(int fd) noexcept override { real_.close(fd); }
 
   /// Names whose folder was not synced, or whose content was not, are gone.

@@ -65,7 +65,8 @@ inline std::size_t files_below(const std::string& dir) {
 }
 
 struct Node {
-  explicit Node(const std::string& dir, MediaOptions options = {}, FileSystem* other_files = nullptr) : root(dir + "/media") {
+  explicit Node(const std::string& dir, MediaOptions options = {}, FileSystem* other_files = nullptr)
+      : root(dir + "/media") {
     if (options.origin.empty()) options.origin = "hs";
     db = store::open_sqlite({.path = dir + "/db"}).value();
     std::vector<store::Migration> steps;

@@ -62,7 +62,7 @@ TEST_CASE_FIXTURE(Fixture, "a broken or too large upload leaves nothing") {
   PieceSource lost(noise(3'000'000), 65'536);
   lost.fail_at = 2'000'000;
   CHECK(loop.run(store->put(lost, 1 << 30)).error().is(haechi::Errc::Cancelled));
-  PieceSource liar(std::string(2'000'000, 'x'), 65'536);   // says less than it sends
+  PieceSource liar(std::string(2'000'000, 'x'), 65'536);  // says less than it sends
   liar.hint = 10;
   CHECK(loop.run(store->put(liar, 1 << 30)).value().bytes == 2'000'000);
   CHECK(files_below(root) == 1);
@@ -114,7 +114,8 @@ TEST_CASE_FIXTURE(Fixture, "a pinned blob is not removed, and a writer waits for
     co_return true;
   };
   std::optional<Result<bool>> removed;
-  const auto remove_into = [](LocalBlobStore& s, Sha256 which, BlobStore::Confirm confirm, std::optional<Result<bool>>& out) -> Task<void> {
+  const auto remove_into = [](LocalBlobStore& s, Sha256 which, BlobStore::Confirm confirm,
+                              std::optional<Result<bool>>& out) -> Task<void> {
     out.emplace(co_await s.remove(which, std::move(confirm)));
   };
   scope.spawn(remove_into(*store, id, slowly, removed));

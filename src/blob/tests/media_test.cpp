@@ -30,7 +30,7 @@ TEST_CASE("an upload comes back with what its owner said about it, also after a 
     CHECK(is_valid_media_id(id.id));
   }
   Node node(dir.path);
-  for (int i = 0; i < 2; ++i) {   // the second comes from memory
+  for (int i = 0; i < 2; ++i) {  // the second comes from memory
     const auto got = node.loop.run(node.media->open(id, 0s));
     REQUIRE(got);
     CHECK(read_all(*got->file) == "hello");

@@ -142,10 +142,10 @@ TEST_CASE("requested sizes become the next standard one") {
     Method to_method;
   };
   const Row rows[] = {
-      {1, 1, Method::Crop, 32, 32, Method::Crop},         {32, 32, Method::Crop, 32, 32, Method::Crop},
-      {33, 10, Method::Crop, 96, 96, Method::Crop},       {97, 97, Method::Crop, 320, 240, Method::Scale},
-      {32, 32, Method::Scale, 320, 240, Method::Scale},   {320, 240, Method::Scale, 320, 240, Method::Scale},
-      {321, 10, Method::Scale, 640, 480, Method::Scale},  {10, 500, Method::Scale, 800, 600, Method::Scale},
+      {1, 1, Method::Crop, 32, 32, Method::Crop},           {32, 32, Method::Crop, 32, 32, Method::Crop},
+      {33, 10, Method::Crop, 96, 96, Method::Crop},         {97, 97, Method::Crop, 320, 240, Method::Scale},
+      {32, 32, Method::Scale, 320, 240, Method::Scale},     {320, 240, Method::Scale, 320, 240, Method::Scale},
+      {321, 10, Method::Scale, 640, 480, Method::Scale},    {10, 500, Method::Scale, 800, 600, Method::Scale},
       {5000, 5000, Method::Scale, 800, 600, Method::Scale},
   };
   for (const auto& row : rows) {
@@ -156,7 +156,8 @@ TEST_CASE("requested sizes become the next standard one") {
 
 TEST_CASE("mxc addresses are taken apart strictly") {
   CHECK(parse_mxc("mxc://example.org:8448/aB-_9") == MediaId{"example.org:8448", "aB-_9"});
-  for (const auto* bad : {"", "mxc://", "mxc://a", "mxc://a/", "mxc:///b", "http://a/b", "mxc://a/b/c", "mxc://a/b?c", "mxc://a b/c"}) {
+  for (const auto* bad :
+       {"", "mxc://", "mxc://a", "mxc://a/", "mxc:///b", "http://a/b", "mxc://a/b/c", "mxc://a/b?c", "mxc://a b/c"}) {
     CAPTURE(bad);
     CHECK_FALSE(parse_mxc(bad));
   }

@@ -13,7 +13,7 @@ namespace {
 struct Picture {
   int width = 400;
   int height = 300;
-  int bands = 3;      ///< 4: with alpha
+  int bands = 3;  ///< 4: with alpha
   int alpha = 255;
   int frames = 1;
   int orientation = 0;
@@ -30,7 +30,8 @@ std::string picture(const Picture& p, const char* suffix) {
       for (int band = 0; band < p.bands; ++band) pixels.push_back(static_cast<char>(values[band]));
     }
   }
-  VipsImage* raw = vips_image_new_from_memory(pixels.data(), pixels.size(), p.width, height, p.bands, VIPS_FORMAT_UCHAR);
+  VipsImage* raw =
+      vips_image_new_from_memory(pixels.data(), pixels.size(), p.width, height, p.bands, VIPS_FORMAT_UCHAR);
   REQUIRE(raw != nullptr);
   VipsImage* image = nullptr;
   const auto colours = p.bands == 1 ? VIPS_INTERPRETATION_B_W : VIPS_INTERPRETATION_sRGB;
@@ -73,7 +74,8 @@ Facts facts_of(const std::string& bytes) {
   REQUIRE(image != nullptr);
   const Facts out{vips_image_get_width(image), vips_image_get_height(image), vips_image_get_n_pages(image),
                   vips_image_get_bands(image),
-                  vips_image_get_typeof(image, VIPS_META_EXIF_NAME) != 0 || vips_image_get_typeof(image, VIPS_META_ORIENTATION) != 0};
+                  vips_image_get_typeof(image, VIPS_META_EXIF_NAME) != 0 ||
+                      vips_image_get_typeof(image, VIPS_META_ORIENTATION) != 0};
   g_object_unref(image);
   return out;
 }
@@ -167,22 +169,28 @@ TEST_CASE_FIXTURE(Fixture, "a moving picture keeps moving only when asked and ch
 TEST_CASE_FIXTURE(Fixture, "what is no image, or a dangerous one, is refused") {
   CHECK(make("", kCrop96).error().is(blob::Errc::NotAnImage));
   CHECK(make("hello", kCrop96).error().is(blob::Errc::NotAnImage));
-  CHECK(make("<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"9\" height=\"9\"/>", kCrop96).error().is(blob::Errc::NotAnImage));
+  CHECK(make("<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"9\" height=\"9\"/>", kCrop96)
+            .error()
+            .is(blob::Errc::NotAnImage));
   CHECK(make(picture({}, ".tif"), kCrop96).error().is(blob::Errc::NotAnImage));
   CHECK(make("\x89PNG\r\n\x1a\n and no more", kCrop96).error().is(blob::Errc::NotAnImage));
-  for (const auto* suffix : {".png", ".jpg", ".webp", ".gif"}) {   // half a picture, or none
+  for (const auto* suffix : {".png", ".jpg", ".webp", ".gif"}) {  // half a picture, or none
     const auto whole = picture({.width = 800, .height = 600}, suffix);
     const auto got = make(whole.substr(0, whole.size() / 2), kScale320);
     if (!got) CHECK(got.error().is(blob::Errc::NotAnImage));
   }
   CHECK(make(picture({}, ".png"), kCrop96, {.pixels_max = 400 * 300 - 1}).error().is(blob::Errc::TooLarge));
-  CHECK(make(picture({.width = 4000, .height = 4000, .bands = 1}, ".jpg"), kScale320, {.time_max = std::chrono::milliseconds(-1)}).error().is(haechi::Errc::Timeout));
+  CHECK(make(picture({.width = 4000, .height = 4000, .bands = 1}, ".jpg"), kScale320,
+             {.time_max = std::chrono::milliseconds(-1)})
+            .error()
+            .is(haechi::Errc::Timeout));
 }
 
 TEST_CASE_FIXTURE(Fixture, "damaged pictures never bring the decoder down") {
   SeededRandom random(3);
   for (const auto* suffix : {".png", ".jpg", ".webp", ".gif"}) {
-    const auto whole = picture({.width = 64, .height = 64, .frames = std::string_view(suffix) == ".gif" ? 3 : 1}, suffix);
+    const auto whole =
+        picture({.width = 64, .height = 64, .frames = std::string_view(suffix) == ".gif" ? 3 : 1}, suffix);
     for (int i = 0; i < 60; ++i) {
       auto bytes = whole;
       for (int k = 0; k < 4; ++k) bytes[8 + random.below(bytes.size() - 8)] = static_cast<char>(random.below(256));
@@ -206,7 +214,9 @@ TEST_CASE_FIXTURE(Fixture, "a herd makes a thumbnail once, and it is kept") {
     CHECK(one->record.id == id);
     CHECK(one->sha256 == got.front()->sha256);
   }
-  const auto made = [&] { return node.metrics.counter("haechi_media_thumbnails_total", "Thumbnails made.", "result=\"made\"").value(); };
+  const auto made = [&] {
+    return node.metrics.counter("haechi_media_thumbnails_total", "Thumbnails made.", "result=\"made\"").value();
+  };
   CHECK(made() == 1);
   CHECK(node.loop.run(node.media->thumbnail(id, {96, 96, Method::Crop}, 0s)).has_value());
   CHECK(made() == 1);
@@ -228,5 +238,7 @@ TEST_CASE_FIXTURE(Fixture, "what cannot become a thumbnail is tried once") {
     CHECK(node.loop.run(node.media->thumbnail(id, {96, 96, Method::Crop}, 0s)).error().is(blob::Errc::NotAnImage));
   }
   CHECK(node.metrics.counter("haechi_media_thumbnails_total", "Thumbnails made.", "result=\"failed\"").value() == 1);
-  CHECK(node.loop.run(node.media->thumbnail({"hs", "none"}, {96, 96, Method::Crop}, 0s)).error().is(blob::Errc::NotFound));
+  CHECK(node.loop.run(node.media->thumbnail({"hs", "none"}, {96, 96, Method::Crop}, 0s))
+            .error()
+            .is(blob::Errc::NotFound));
 }

@@ -1,5 +1,5 @@
-#include "identity/tests/fixture.hpp"
 #include "identity/repo.hpp"
+#include "identity/tests/fixture.hpp"
 
 using namespace haechi;
 using namespace haechi::identity;
@@ -71,7 +71,8 @@ TEST_CASE("guests get numbers, generated names are no numbers, reserved names ar
   CHECK_FALSE(other.login.has_value());
   CHECK(node.run(node.accounts().register_user({.localpart = "_irc_bob"})).error().is(Bad::Exclusive));
   CHECK(node.run(node.accounts().register_user({.localpart = "_irc_bob", .kind = UserKind::Appservice})).has_value());
-  CHECK(node.run(node.accounts().change_password("@1:hs", "x", LogoutOthers::Yes, "")).error().is(Bad::GuestsForbidden));
+  CHECK(
+      node.run(node.accounts().change_password("@1:hs", "x", LogoutOthers::Yes, "")).error().is(Bad::GuestsForbidden));
   CHECK(node.run(node.accounts().login_password("1", "", "a", {})).error().is(Bad::WrongCredentials));
 }
 
@@ -80,9 +81,14 @@ TEST_CASE("wrong names and wrong passwords are refused alike") {
   Node node(dir);
   node.sign_up("alice");
   must(node.run(node.accounts().register_user({.localpart = "nopass", .login = Login::No})));
-  for (const auto& [name, password] : std::vector<std::pair<std::string, std::string>>{
-           {"alice", "wrong"}, {"alice", ""}, {"nobody", "pass"}, {"@alice:other", "pass"}, {"", "pass"},
-           {"nopass", ""}, {"alice", std::string(2000, 'x')}}) {
+  for (const auto& [name, password] :
+       std::vector<std::pair<std::string, std::string>>{{"alice", "wrong"},
+                                                        {"alice", ""},
+                                                        {"nobody", "pass"},
+                                                        {"@alice:other", "pass"},
+                                                        {"", "pass"},
+                                                        {"nopass", ""},
+                                                        {"alice", std::string(2000, 'x')}}) {
     CAPTURE(name);
     const auto refused = node.run(node.accounts().login_password(name, password, "addr", {}));
     REQUIRE_FALSE(refused);
@@ -146,7 +152,8 @@ TEST_CASE("unfit passwords are refused before any hashing") {
     CHECK(node.run(node.accounts().register_user({.localpart = "a", .password = bad})).error().is(Bad::WeakPassword));
   }
   CHECK(node.run(node.accounts().register_user({.localpart = "a", .password = std::string(600, 'x')}))
-            .error().is(Bad::WeakPassword));
+            .error()
+            .is(Bad::WeakPassword));
   const auto id = node.sign_up("a", "long enough").user_id;
   CHECK(node.run(node.accounts().change_password(id, "abc", LogoutOthers::No, "")).error().is(Bad::WeakPassword));
 }

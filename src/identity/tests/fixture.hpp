@@ -65,7 +65,7 @@ struct Node {
 
   LoggedIn sign_up(std::string name, std::string password = "pass", DeviceRequest device = {}) {
     return *must(run(accounts().register_user(
-                         {.localpart = std::move(name), .password = std::move(password), .device = std::move(device)})))
+                     {.localpart = std::move(name), .password = std::move(password), .device = std::move(device)})))
                 .login;
   }
   LoggedIn log_in(std::string name, DeviceRequest device = {}, std::string password = "pass") {

@@ -14,9 +14,18 @@ TEST_CASE("new names keep to the grammar of localparts") {
     const char* name;  // null: refused
   };
   const Row rows[] = {
-      {"alice", "alice"},        {"Alice", "alice"},      {"a._=/+-9", "a._=/+-9"}, {"1a", "1a"},
-      {"", nullptr},             {"123", nullptr},        {"a b", nullptr},         {"a:b", nullptr},
-      {"@a", nullptr},           {"a!", nullptr},         {"\xc3\xa9", nullptr},    {std::string("a\0b", 3), nullptr},
+      {"alice", "alice"},
+      {"Alice", "alice"},
+      {"a._=/+-9", "a._=/+-9"},
+      {"1a", "1a"},
+      {"", nullptr},
+      {"123", nullptr},
+      {"a b", nullptr},
+      {"a:b", nullptr},
+      {"@a", nullptr},
+      {"a!", nullptr},
+      {"\xc3\xa9", nullptr},
+      {std::string("a\0b", 3), nullptr},
       {std::string(252, 'a'), nullptr},
   };
   for (const auto& row : rows) {
@@ -86,7 +95,8 @@ TEST_CASE("the shared-secret MAC is Synapse's") {
   const auto mac = shared_secret_mac("secret", "nonce", "user", "pass", true);
   CHECK(mac == "a345ca675969ae5261e4d9c5011a88af072a91cd");
   CHECK(shared_secret_mac("secret", "nonce", "user", "pass", false) == "a62633a505e2bc2e61569cf3c6847ee41ef09bae");
-  CHECK(shared_secret_mac("secret", "nonce", "user", "pass", false, "bot") == "5df88cea62f19b2d0bc1750e02717dc6047f5dc1");
+  CHECK(shared_secret_mac("secret", "nonce", "user", "pass", false, "bot") ==
+        "5df88cea62f19b2d0bc1750e02717dc6047f5dc1");
   std::string upper = mac;
   for (char& c : upper) c = c >= 'a' ? static_cast<char>(c - 32) : c;
   CHECK(shared_secret_mac_matches(upper, mac));

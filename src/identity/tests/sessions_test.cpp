@@ -33,7 +33,9 @@ TEST_CASE("logging in on a known device ends its old token and keeps the device"
   TempDir dir;
   std::vector<std::string> heard;
   Hooks hooks;
-  hooks.device_added_tx = [&](journal::Tx&, std::string_view, std::string_view d) { heard.push_back("new " + std::string(d)); };
+  hooks.device_added_tx = [&](journal::Tx&, std::string_view, std::string_view d) {
+    heard.push_back("new " + std::string(d));
+  };
   hooks.device_added = [&](std::string_view, std::string_view d) { heard.push_back("in " + std::string(d)); };
   hooks.device_removed = [&](std::string_view, std::string_view d) { heard.push_back("out " + std::string(d)); };
   Node node(dir, quick_options(), std::move(hooks));
@@ -45,7 +47,8 @@ TEST_CASE("logging in on a known device ends its old token and keeps the device"
   REQUIRE(devices.size() == 1);
   CHECK(devices[0].display_name == "first");
   CHECK(heard == std::vector<std::string>{"new D", "in D", "in D"});
-  CHECK(node.run(node.accounts().login_password("alice", "pass", "a", {.device_id = ""})).error().is(Bad::InvalidParam));
+  CHECK(
+      node.run(node.accounts().login_password("alice", "pass", "a", {.device_id = ""})).error().is(Bad::InvalidParam));
 }
 
 TEST_CASE("a log-out ends one device, a late one does not end the next log-in") {

@@ -30,12 +30,12 @@ Asked ask(Node& node, const std::vector<UiaFlow>& flows, std::optional<json::val
 }
 
 UiaContext delete_device(std::string user = "@alice:hs", json::object body = {{"devices", json::array{"D"}}}) {
-  return {.operation = "POST /delete_devices", .user_id = std::move(user), .address = "1.1.1.1", .body = std::move(body)};
+  return {
+      .operation = "POST /delete_devices", .user_id = std::move(user), .address = "1.1.1.1", .body = std::move(body)};
 }
 json::object password_auth(std::string user, std::string password, std::string session = {}) {
-  json::object o{{"type", "m.login.password"},
-                 {"identifier", {{"type", "m.id.user"}, {"user", user}}},
-                 {"password", password}};
+  json::object o{
+      {"type", "m.login.password"}, {"identifier", {{"type", "m.id.user"}, {"user", user}}}, {"password", password}};
   if (!session.empty()) o["session"] = session;
   return o;
 }
@@ -65,8 +65,10 @@ TEST_CASE("older clients prove themselves at once and without an identifier") {
   Node node(dir);
   node.sign_up("alice");
   CHECK(ask(node, kPasswordFlow, json::object{{"type", "m.login.password"}, {"user", "alice"}, {"password", "pass"}},
-            delete_device()).done.has_value());
-  CHECK(ask(node, kRegisterFlow, json::object{{"type", "m.login.dummy"}}, {.operation = "POST /register"}).done.has_value());
+            delete_device())
+            .done.has_value());
+  CHECK(ask(node, kRegisterFlow, json::object{{"type", "m.login.dummy"}}, {.operation = "POST /register"})
+            .done.has_value());
 }
 
 TEST_CASE("nobody passes with another's password, session, request or stage") {
@@ -77,7 +79,8 @@ TEST_CASE("nobody passes with another's password, session, request or stage") {
   // Mallory holds Alice's access token, but only her own password.
   CHECK(ask(node, kPasswordFlow, password_auth("mallory", "evil"), delete_device()).error->is(Bad::Forbidden));
   const auto mine = ask(node, kPasswordFlow, {}, delete_device("@mallory:hs"));
-  CHECK(ask(node, kPasswordFlow, password_auth("alice", "pass", mine.session()), delete_device()).error->is(Bad::Forbidden));
+  CHECK(ask(node, kPasswordFlow, password_auth("alice", "pass", mine.session()), delete_device())
+            .error->is(Bad::Forbidden));
   auto other = delete_device("@mallory:hs");
   other.operation = "POST /account/password";
   CHECK(ask(node, kPasswordFlow, password_auth("mallory", "evil", mine.session()), other).error->is(Bad::Forbidden));
@@ -87,7 +90,8 @@ TEST_CASE("nobody passes with another's password, session, request or stage") {
   CHECK(dummy.errcode() == "M_UNRECOGNIZED");
   // Malformed auth.
   CHECK(ask(node, kPasswordFlow, json::value("yes"), delete_device()).error->is(Bad::InvalidParam));
-  CHECK(ask(node, kPasswordFlow, json::object{{"type", "m.login.password"}}, delete_device()).errcode() == "M_MISSING_PARAM");
+  CHECK(ask(node, kPasswordFlow, json::object{{"type", "m.login.password"}}, delete_device()).errcode() ==
+        "M_MISSING_PARAM");
   CHECK_FALSE(ask(node, kPasswordFlow, json::object{{"type", 7}, {"session", 8}}, delete_device()).done.has_value());
   // A stage given for a session that nobody remembers counts for none; a new one is offered.
   const auto forgotten = ask(node, kPasswordFlow, password_auth("alice", "pass", "forgotten"), delete_device());
@@ -103,8 +107,9 @@ TEST_CASE("the body may not change once a stage was passed with it, its order ma
   const auto first = ask(node, kTokenFlow, {}, empty);
   auto named = empty;
   named.body = {{"username", "a"}, {"password", "p"}};
-  const auto half = ask(node, kTokenFlow,
-                        json::object{{"type", "m.login.registration_token"}, {"token", "T"}, {"session", first.session()}}, named);
+  const auto half =
+      ask(node, kTokenFlow,
+          json::object{{"type", "m.login.registration_token"}, {"token", "T"}, {"session", first.session()}}, named);
   CHECK(to_text(half.challenge).contains(R"("completed":["m.login.registration_token"])"));
   const json::object rest{{"type", "m.login.dummy"}, {"session", first.session()}};
   auto changed = empty;
@@ -170,12 +175,16 @@ TEST_CASE("a registration token is counted, ends, and is never used more often t
 
   must(node.run(node.accounts().register_user({.localpart = "a", .registration_token = "once"})));
   CHECK_FALSE(must(node.run(tokens.valid("once"))));
-  CHECK(node.run(node.accounts().register_user({.localpart = "b", .registration_token = "once"})).error().is(Bad::Forbidden));
+  CHECK(node.run(node.accounts().register_user({.localpart = "b", .registration_token = "once"}))
+            .error()
+            .is(Bad::Forbidden));
   CHECK(node.run(node.accounts().find("@b:hs")).error().is(Bad::NotFound));
   CHECK(must(node.run(tokens.find("once"))).completed == 1);
   // A refused registration uses nothing up.
   must(node.run(tokens.update("once", {.uses_allowed = std::optional<std::int64_t>(2)})));
-  CHECK(node.run(node.accounts().register_user({.localpart = "a", .registration_token = "once"})).error().is(Bad::UserInUse));
+  CHECK(node.run(node.accounts().register_user({.localpart = "a", .registration_token = "once"}))
+            .error()
+            .is(Bad::UserInUse));
   CHECK(must(node.run(tokens.find("once"))).completed == 1);
 
   must(node.run(tokens.update("once", {.expires_ms = std::optional<WallMs>(node.clock.wall_ms() + 1000)})));

@@ -81,7 +81,9 @@ TEST_CASE("a waiter gives up at its deadline, and a dropped claim lets the next 
   REQUIRE_FALSE(early->has_value());
   CHECK(early->error().is(haechi::Errc::Timeout));
   CHECK_FALSE(late);
-  { const Claim dropped = *std::move(holder); }
+  {
+    const Claim dropped = *std::move(holder);
+  }
   node.loop.run_ready();
   REQUIRE(late);
   CHECK(late->has_value());
@@ -125,7 +127,8 @@ TEST_CASE("answers are found in memory, by the index in memory, and in its table
 
 TEST_CASE("old records are forgotten in slices, newer ones are kept") {
   TempDir dir;
-  Options options{.keys_remembered_min = 1000, .answers_in_memory = 10, .feed_rows_kept = 500, .index_segment_entries = 500};
+  Options options{
+      .keys_remembered_min = 1000, .answers_in_memory = 10, .feed_rows_kept = 500, .index_segment_entries = 500};
   Node node(dir.file("db"), options);
   node.journal->start();
   int runs = 0;
@@ -137,9 +140,8 @@ TEST_CASE("old records are forgotten in slices, newer ones are kept") {
     if (i % 100 == 99) node.loop.run_until([&] { return scope.running() == 0; });
   }
   for (int i = 0; i < 20; ++i) node.note("lets maintenance run");
-  const auto rows = node.loop.run(node.readers->read([](Connection& c) -> Result<std::int64_t> {
-    return c.one_i64(Sql{"SELECT count(*) FROM commands"}).value();
-  }));
+  const auto rows = node.loop.run(node.readers->read(
+      [](Connection& c) -> Result<std::int64_t> { return c.one_i64(Sql{"SELECT count(*) FROM commands"}).value(); }));
   REQUIRE(rows);
   CHECK(*rows >= 1000);
   CHECK(*rows < 3100);

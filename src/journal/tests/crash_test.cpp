@@ -14,7 +14,7 @@ using namespace haechi::journal::test;
 
 #if defined(__has_feature)
 #if __has_feature(thread_sanitizer)
-#define HAECHI_NO_FORK 1   // the sanitizer does not follow threads into a child
+#define HAECHI_NO_FORK 1  // the sanitizer does not follow threads into a child
 #endif
 #endif
 
@@ -33,9 +33,9 @@ Task<void> keep_submitting(Journal& j, std::int64_t& next, int pipe) {
     auto claim = co_await j.claim({"crash", text});
     if (!claim || claim->answer()) _exit(3);
     const auto guard = number % 3 == 0 ? Guard::Guarded : Guard::Bare;
-    const auto answer = co_await j.submit(*std::move(claim), [text](Tx& tx) -> Result<std::string> {
-      return std::to_string(*Node::write_note(tx, text));
-    }, guard);
+    const auto answer = co_await j.submit(
+        *std::move(claim),
+        [text](Tx& tx) -> Result<std::string> { return std::to_string(*Node::write_note(tx, text)); }, guard);
     if (!answer) _exit(4);
     const Ack ack{number, std::stoll(*answer)};
     if (::write(pipe, &ack, sizeof ack) != static_cast<ssize_t>(sizeof ack)) _exit(5);

@@ -23,12 +23,27 @@ class FaultyConnection final : public Connection {
  public:
   FaultyConnection(std::unique_ptr<Connection> inner, Faults& faults) : inner_(std::move(inner)), faults_(faults) {}
   void script(std::string_view text) override { inner_->script(text); }
-  void begin() override { faults_.step(); inner_->begin(); }
-  void commit() override { faults_.step(); inner_->commit(); }
+  void begin() override {
+    faults_.step();
+    inner_->begin();
+  }
+  void commit() override {
+    faults_.step();
+    inner_->commit();
+  }
   void rollback() noexcept override { inner_->rollback(); }
-  void savepoint() override { faults_.step(); inner_->savepoint(); }
-  void release() override { faults_.step(); inner_->release(); }
-  void rollback_to() override { faults_.step(); inner_->rollback_to(); }
+  void savepoint() override {
+    faults_.step();
+    inner_->savepoint();
+  }
+  void release() override {
+    faults_.step();
+    inner_->release();
+  }
+  void rollback_to() override {
+    faults_.step();
+    inner_->rollback_to();
+  }
 
  protected:
   std::int64_t run(const Sql& sql, std::span<const store::Value> args, const store::RowFn* row) override {
@@ -197,8 +212,8 @@ TEST_CASE("followers know an entry, and the position covers it, before its calle
   });
   node.journal->start();
   for (int i = 1; i <= 3; ++i) {
-    const auto pos = node.loop.run(node.journal->submit(
-        [&](Tx& tx) -> Result<Position> { return tx.append(3, "subject", "data", local); }));
+    const auto pos = node.loop.run(
+        node.journal->submit([&](Tx& tx) -> Result<Position> { return tx.append(3, "subject", "data", local); }));
     CHECK(pos == i);
     CHECK(followed == i);
     CHECK(node.journal->position() == i);

@@ -67,7 +67,8 @@ struct Node {
     return pos;
   }
   std::int64_t count_notes() {
-    auto n = loop.run(readers->read([](Connection& c) -> Result<std::int64_t> { return c.one_i64(kCountNotes).value(); }));
+    auto n =
+        loop.run(readers->read([](Connection& c) -> Result<std::int64_t> { return c.one_i64(kCountNotes).value(); }));
     REQUIRE(n);
     return *n;
   }

@@ -23,8 +23,9 @@ void AccountDataApi::routes(net::Router& router) {
     });
   };
   global("/_matrix/client/v3/user/{userId}/account_data/{type}");
-  router.on<S, S>(Method::Delete, "/_matrix/client/unstable/org.matrix.msc3391/user/{userId}/account_data/{type}",
-                  [this](net::Request& req, S user, S type) { return remove(req, std::move(user), {}, std::move(type)); });
+  router.on<S, S>(
+      Method::Delete, "/_matrix/client/unstable/org.matrix.msc3391/user/{userId}/account_data/{type}",
+      [this](net::Request& req, S user, S type) { return remove(req, std::move(user), {}, std::move(type)); });
 
   const S room = "/_matrix/client/v3/user/{userId}/rooms/{roomId}";
   router.on<S, S, S>(Method::Get, room + "/account_data/{type}", [this](net::Request& req, S user, S id, S type) {
@@ -93,7 +94,8 @@ AccountDataApi::Answer AccountDataApi::put_tag(net::Request& req, std::string us
   co_return net::Response::empty_object();
 }
 
-AccountDataApi::Answer AccountDataApi::delete_tag(net::Request& req, std::string user, std::string room, std::string tag) {
+AccountDataApi::Answer AccountDataApi::delete_tag(net::Request& req, std::string user, std::string room,
+                                                  std::string tag) {
   CO_TRY_DO(co_await require_own(req, user, room));
   CO_TRY_DO(co_await data_.remove_tag(std::move(user), std::move(room), std::move(tag)));
   co_return net::Response::empty_object();

@@ -10,9 +10,9 @@
 namespace haechi::messenger {
 
 struct AccountDatum {
-  std::string room_id;   ///< empty: global
+  std::string room_id;  ///< empty: global
   std::string type;
-  std::string content;   ///< JSON text; "{}" when deleted
+  std::string content;  ///< JSON text; "{}" when deleted
 };
 
 class AccountDataReader {

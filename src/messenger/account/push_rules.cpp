@@ -11,7 +11,8 @@ Task<Result<>> PushRules::edit(std::string user, Edit change) {
   unread_.settle(*state);
   co_return co_await journal_.submit([=](journal::Tx& tx) -> Result<> {
     push::Ruleset rules;
-    if (const auto stored = repo::push_rules(tx.sql(), user)) rules = push::Ruleset::from_stored(must_parse_object(*stored));
+    if (const auto stored = repo::push_rules(tx.sql(), user))
+      rules = push::Ruleset::from_stored(must_parse_object(*stored));
     TRY_DO(change(rules));
     const auto text = to_text(rules.stored());
     const auto pos = tx.append(kind::kPushRules, user, "{\"rules\":" + text + '}');

@@ -11,7 +11,7 @@
 namespace haechi::messenger::repo {
 
 struct StoredDatum {
-  AccountDatum datum;      ///< content "{}" when deleted
+  AccountDatum datum;  ///< content "{}" when deleted
   bool deleted = false;
 };
 
@@ -19,7 +19,8 @@ struct StoredDatum {
 std::optional<std::string> account_datum(store::Connection& c, std::string_view user, std::string_view room,
                                          std::string_view type);
 /// Those with after < pos <= upto.
-std::vector<StoredDatum> account_data_between(store::Connection& c, std::string_view user, Position after, Position upto);
+std::vector<StoredDatum> account_data_between(store::Connection& c, std::string_view user, Position after,
+                                              Position upto);
 /// Without `content`: deleted.
 void put_account_datum(store::Connection& c, std::string_view user, std::string_view room, std::string_view type,
                        const std::optional<std::string>& content, Position pos);

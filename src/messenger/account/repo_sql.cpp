@@ -28,11 +28,13 @@ std::optional<std::string> account_datum(store::Connection& c, std::string_view 
   return found ? *found : std::nullopt;
 }
 
-std::vector<StoredDatum> account_data_between(store::Connection& c, std::string_view user, Position after, Position upto) {
+std::vector<StoredDatum> account_data_between(store::Connection& c, std::string_view user, Position after,
+                                              Position upto) {
   return c.all(
       kBetween,
       [](const Row& r) {
-        return StoredDatum{{.room_id = r.str(0), .type = r.str(1), .content = r.opt_str(2).value_or("{}")}, r.is_null(2)};
+        return StoredDatum{{.room_id = r.str(0), .type = r.str(1), .content = r.opt_str(2).value_or("{}")},
+                           r.is_null(2)};
       },
       user, after, upto);
 }

@@ -27,9 +27,11 @@ void AccountApi::routes(net::Router& router) {
     router.add(Method::Post, account + "password/" + tail, [this](net::Request& req) { return nobody_has_it(req); });
   }
 
-  router.on<std::string>(Method::Post, v3 + "user/{userId}/openid/request_token",
-                         [this](net::Request& req, std::string user_id) { return request_openid(req, std::move(user_id)); });
-  router.add(Method::Get, "/_matrix/federation/v1/openid/userinfo", [this](net::Request& req) { return openid_userinfo(req); });
+  router.on<std::string>(
+      Method::Post, v3 + "user/{userId}/openid/request_token",
+      [this](net::Request& req, std::string user_id) { return request_openid(req, std::move(user_id)); });
+  router.add(Method::Get, "/_matrix/federation/v1/openid/userinfo",
+             [this](net::Request& req) { return openid_userinfo(req); });
 }
 
 AccountApi::Answer AccountApi::change_password(net::Request& req) {
@@ -50,10 +52,12 @@ AccountApi::Answer AccountApi::change_password(net::Request& req) {
 AccountApi::Answer AccountApi::deactivate(net::Request& req) {
   CO_TRY(auto session, co_await gate_.require(req));
   CO_TRY(auto body, read_body(req, EmptyBody::IsObject));
-  CO_TRY(auto proof, co_await prove_password(identity_.uia(), req, session, "POST /account/deactivate", std::move(body)));
+  CO_TRY(auto proof,
+         co_await prove_password(identity_.uia(), req, session, "POST /account/deactivate", std::move(body)));
   if (!proof.passed) co_return std::move(proof.challenge);
   CO_TRY(const bool erase, optional_flag(proof.passed->body, "erase", false));
-  CO_TRY_DO(co_await identity_.accounts().deactivate(session->user_id, erase ? identity::Erase::Yes : identity::Erase::No));
+  CO_TRY_DO(
+      co_await identity_.accounts().deactivate(session->user_id, erase ? identity::Erase::Yes : identity::Erase::No));
   // Nobody has a third-party id here, so every binding there was is gone.
   co_return reply_text(R"({"id_server_unbind_result":"success"})");
 }

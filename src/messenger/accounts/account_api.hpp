@@ -34,7 +34,8 @@ class AccountApi {
 
 class DevicesApi {
  public:
-  DevicesApi(Gate& gate, identity::Sessions& sessions, identity::Uia& uia) : gate_(gate), sessions_(sessions), uia_(uia) {}
+  DevicesApi(Gate& gate, identity::Sessions& sessions, identity::Uia& uia)
+      : gate_(gate), sessions_(sessions), uia_(uia) {}
   void routes(net::Router& router);
 
  private:

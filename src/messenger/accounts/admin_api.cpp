@@ -16,7 +16,9 @@ constexpr std::int64_t kPageDefault = 100;
 
 json::object shown(const identity::UserRecord& user) {
   return {{"user_id", user.user_id},
-          {"kind", user.kind == identity::UserKind::Guest ? "guest" : user.kind == identity::UserKind::User ? "user" : "appservice"},
+          {"kind", user.kind == identity::UserKind::Guest  ? "guest"
+                   : user.kind == identity::UserKind::User ? "user"
+                                                           : "appservice"},
           {"admin", user.admin},
           {"deactivated", user.deactivated},
           {"locked", user.locked},
@@ -48,10 +50,12 @@ void AdminApi::routes(net::Router& router) {
                          [this](net::Request& req, std::string id) { return whois(req, std::move(id)); });
   for (const auto flag : {Flag::Locked, Flag::Suspended}) {
     const auto path = v1 + (flag == Flag::Locked ? "lock" : "suspend") + "/{userId}";
-    router.on<std::string>(Method::Get, path,
-                           [this, flag](net::Request& req, std::string id) { return get_flag_of(req, std::move(id), flag); });
-    router.on<std::string>(Method::Put, path,
-                           [this, flag](net::Request& req, std::string id) { return put_flag_of(req, std::move(id), flag); });
+    router.on<std::string>(Method::Get, path, [this, flag](net::Request& req, std::string id) {
+      return get_flag_of(req, std::move(id), flag);
+    });
+    router.on<std::string>(Method::Put, path, [this, flag](net::Request& req, std::string id) {
+      return put_flag_of(req, std::move(id), flag);
+    });
   }
 
   const std::string users = "/_haechi/v1/admin/users";
@@ -73,7 +77,8 @@ void AdminApi::routes(net::Router& router) {
 
 AdminApi::Answer AdminApi::whois(net::Request& req, std::string user_id) {
   CO_TRY(const auto session, co_await gate_.require(req));
-  if (user_id != session->user_id && !session->admin) co_return fail(Errc::Forbidden, "Only server administrators may ask about others");
+  if (user_id != session->user_id && !session->admin)
+    co_return fail(Errc::Forbidden, "Only server administrators may ask about others");
   CO_TRY_DO(co_await identity_.accounts().find(user_id));
   CO_TRY(const auto devices, co_await identity_.sessions().devices(user_id));
   json::object by_id;
@@ -198,7 +203,8 @@ AdminApi::Answer AdminApi::deactivate(net::Request& req, std::string user) {
   CO_TRY(auto user_id, local_user(user));
   CO_TRY(const auto body, read_body(req, EmptyBody::IsObject));
   CO_TRY(const bool erase, optional_flag(body, "erase", false));
-  CO_TRY_DO(co_await identity_.accounts().deactivate(std::move(user_id), erase ? identity::Erase::Yes : identity::Erase::No));
+  CO_TRY_DO(
+      co_await identity_.accounts().deactivate(std::move(user_id), erase ? identity::Erase::Yes : identity::Erase::No));
   co_return net::Response::empty_object();
 }
 

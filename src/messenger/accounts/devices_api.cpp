@@ -37,9 +37,12 @@ void DevicesApi::routes(net::Router& router) {
   const std::string v3 = "/_matrix/client/v3/";
   const std::string one_device = v3 + "devices/{deviceId}";
   router.add(Method::Get, v3 + "devices", [this](net::Request& req) { return list(req); });
-  router.on<std::string>(Method::Get, one_device, [this](net::Request& req, std::string id) { return one(req, std::move(id)); });
-  router.on<std::string>(Method::Put, one_device, [this](net::Request& req, std::string id) { return rename(req, std::move(id)); });
-  router.on<std::string>(Method::Delete, one_device, [this](net::Request& req, std::string id) { return remove(req, std::move(id)); });
+  router.on<std::string>(Method::Get, one_device,
+                         [this](net::Request& req, std::string id) { return one(req, std::move(id)); });
+  router.on<std::string>(Method::Put, one_device,
+                         [this](net::Request& req, std::string id) { return rename(req, std::move(id)); });
+  router.on<std::string>(Method::Delete, one_device,
+                         [this](net::Request& req, std::string id) { return remove(req, std::move(id)); });
   router.add(Method::Post, v3 + "delete_devices", [this](net::Request& req) { return remove_many(req); });
 }
 

@@ -16,17 +16,17 @@ constexpr int kMinorVersionMax = 19;
 
 // Clients look here for what they may use before, or without, a version that has it.
 constexpr std::string_view kUnstableFeatures[] = {
-    "org.matrix.e2e_cross_signing",           // cross-signing, for clients from before v1.1
-    "org.matrix.msc2285.stable",              // private read receipts
+    "org.matrix.e2e_cross_signing",  // cross-signing, for clients from before v1.1
+    "org.matrix.msc2285.stable",     // private read receipts
     "uk.half-shot.msc2666.query_mutual_rooms",
-    "org.matrix.msc3440.stable",              // threads
-    "org.matrix.simplified_msc3575",          // simplified sliding sync (MSC4186)
-    "org.matrix.msc3827.stable",              // room types in the directory
-    "org.matrix.msc3856",                     // list of threads
-    "org.matrix.msc3916.stable",              // authenticated media
-    "uk.tcpip.msc4133",                       // custom profile fields
+    "org.matrix.msc3440.stable",      // threads
+    "org.matrix.simplified_msc3575",  // simplified sliding sync (MSC4186)
+    "org.matrix.msc3827.stable",      // room types in the directory
+    "org.matrix.msc3856",             // list of threads
+    "org.matrix.msc3916.stable",      // authenticated media
+    "uk.tcpip.msc4133",               // custom profile fields
     "uk.tcpip.msc4133.stable",
-    "org.matrix.msc4222",                     // state_after in sync
+    "org.matrix.msc4222",  // state_after in sync
 };
 
 std::string versions_text() {
@@ -141,8 +141,8 @@ TurnCredentials turn_credentials(std::string_view secret, std::string_view user_
   out.username += user_id;
   std::uint8_t mac[EVP_MAX_MD_SIZE];
   unsigned length = 0;
-  HMAC(EVP_sha1(), secret.data(), static_cast<int>(secret.size()), reinterpret_cast<const unsigned char*>(out.username.data()),
-       out.username.size(), mac, &length);
+  HMAC(EVP_sha1(), secret.data(), static_cast<int>(secret.size()),
+       reinterpret_cast<const unsigned char*>(out.username.data()), out.username.size(), mac, &length);
   out.password = base64_encode({mac, length});
   while (out.password.size() % 4 != 0) out.password += '=';  // TURN servers compare the padded form
   return out;
@@ -152,8 +152,10 @@ InfoApi::Answer InfoApi::turn_server(net::Request& req) {
   CO_TRY(const auto session, co_await gate_.require(req, Guests::Allowed));
   const auto& a = options_.accounts;
   if (a.turn_uris.empty() || a.turn_secret.empty()) co_return net::Response::empty_object();
-  const auto credentials = turn_credentials(a.turn_secret, session->user_id, clock_.wall_ms() / 1000 + a.turn_lifetime_s);
-  json::object answer{{"username", credentials.username}, {"password", credentials.password}, {"ttl", a.turn_lifetime_s}};
+  const auto credentials =
+      turn_credentials(a.turn_secret, session->user_id, clock_.wall_ms() / 1000 + a.turn_lifetime_s);
+  json::object answer{
+      {"username", credentials.username}, {"password", credentials.password}, {"ttl", a.turn_lifetime_s}};
   answer["uris"] = json::array(a.turn_uris.begin(), a.turn_uris.end());
   co_return reply(answer);
 }

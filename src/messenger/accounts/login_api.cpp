@@ -40,8 +40,7 @@ void LoginApi::routes(net::Router& router) {
 }
 
 LoginApi::Answer LoginApi::flows(net::Request&) {
-  co_return reply_text(
-      R"({"flows":[{"type":"m.login.password"},{"type":"m.login.token","get_login_token":true}]})");
+  co_return reply_text(R"({"flows":[{"type":"m.login.password"},{"type":"m.login.token","get_login_token":true}]})");
 }
 
 LoginApi::Answer LoginApi::login(net::Request& req) {

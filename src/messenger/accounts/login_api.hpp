@@ -11,7 +11,8 @@ namespace haechi::messenger {
 
 class LoginApi {
  public:
-  LoginApi(Gate& gate, identity::Accounts& accounts, identity::Sessions& sessions, identity::Uia& uia, const Options& options)
+  LoginApi(Gate& gate, identity::Accounts& accounts, identity::Sessions& sessions, identity::Uia& uia,
+           const Options& options)
       : gate_(gate), accounts_(accounts), sessions_(sessions), uia_(uia), options_(options) {}
   void routes(net::Router& router);
 

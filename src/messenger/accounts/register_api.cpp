@@ -17,7 +17,8 @@ void RegisterApi::routes(net::Router& router) {
     router.add(Method::Get, prefix + validity, [this](net::Request& req) { return token_validity(req); });
   }
   router.add(Method::Get, "/_synapse/admin/v1/register", [this](net::Request& req) { return nonce(req); });
-  router.add(Method::Post, "/_synapse/admin/v1/register", [this](net::Request& req) { return register_with_secret(req); });
+  router.add(Method::Post, "/_synapse/admin/v1/register",
+             [this](net::Request& req) { return register_with_secret(req); });
   router.render_errors("/_synapse", render_matrix_error);
 }
 
@@ -48,7 +49,8 @@ RegisterApi::Answer RegisterApi::register_account(net::Request& req) {
   CO_TRY(const auto early_password, optional_string(body, "password"));
   if (early_password) CO_TRY_DO(accounts.check_new_password(*early_password));
 
-  identity::UiaContext context{.operation = "POST /register", .user_id = {}, .address = address, .body = std::move(body)};
+  identity::UiaContext context{
+      .operation = "POST /register", .user_id = {}, .address = address, .body = std::move(body)};
   CO_TRY(auto proof, co_await prove(identity_.uia(), flows(), std::move(context)));
   if (!proof.passed) co_return std::move(proof.challenge);
 
@@ -67,7 +69,8 @@ RegisterApi::Answer RegisterApi::register_account(net::Request& req) {
 }
 
 RegisterApi::Answer RegisterApi::register_guest(net::Request& req, json::object body) {
-  if (!options_.accounts.guest_access) co_return fail(Errc::GuestAccessForbidden, "Guests are not let in on this server");
+  if (!options_.accounts.guest_access)
+    co_return fail(Errc::GuestAccessForbidden, "Guests are not let in on this server");
   CO_TRY_DO(gate_.registrations.take(req.peer));
   identity::RegisterRequest request;
   request.kind = identity::UserKind::Guest;
@@ -98,7 +101,8 @@ RegisterApi::Answer RegisterApi::token_validity(net::Request& req) {
 // -- Synapse's way for scripts that share a secret with the server --
 
 RegisterApi::Answer RegisterApi::nonce(net::Request&) {
-  if (options_.accounts.shared_secret.empty()) co_return fail(Errc::Unknown, "Shared secret registration is not enabled");
+  if (options_.accounts.shared_secret.empty())
+    co_return fail(Errc::Unknown, "Shared secret registration is not enabled");
   co_return reply({{"nonce", identity_.nonces().issue()}});
 }
 
@@ -114,7 +118,8 @@ RegisterApi::Answer RegisterApi::register_with_secret(net::Request& req) {
   CO_TRY(const auto user_type, optional_string(body, "user_type"));
   CO_TRY(const bool inhibit, optional_flag(body, "inhibit_login", false));
   // A zero byte would shift what the code covers from one field into the next.
-  if (username.contains('\0') || password.contains('\0')) co_return fail(Errc::InvalidParam, "Invalid username or password");
+  if (username.contains('\0') || password.contains('\0'))
+    co_return fail(Errc::InvalidParam, "Invalid username or password");
   if (!identity_.nonces().spend(nonce)) co_return fail(Errc::Unknown, "Unrecognised nonce");
   const auto expected = identity::shared_secret_mac(secret, nonce, username, password, admin, user_type.value_or(""));
   if (!identity::shared_secret_mac_matches(mac, expected)) co_return fail(Errc::Forbidden, "HMAC incorrect");

@@ -161,7 +161,8 @@ net::Response render_matrix_error(const Error& error) {
   body += s.errcode;
   body += "\",\"error\":";
   // What went wrong inside is for the log, not for whoever asked.
-  append_json_string(body, s.status == 500 ? std::string_view("Internal server error") : std::string_view(error.message));
+  append_json_string(body,
+                     s.status == 500 ? std::string_view("Internal server error") : std::string_view(error.message));
   std::string detail = error.detail;
   if (s.status == 429 && detail.empty()) detail = "\"retry_after_ms\":1000";
   if (!detail.empty()) {

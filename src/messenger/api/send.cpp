@@ -39,9 +39,10 @@ void SendApi::routes(net::Router& router) {
   router.on<S, S, S>(Method::Put, room + "/redact/{eventId}/{txnId}", [this](net::Request& req, S r, S event, S txn) {
     return redact(req, std::move(r), std::move(event), std::move(txn));
   });
-  router.on<S, S, S>(Method::Put, room + "/state/{eventType}/{stateKey}", [this](net::Request& req, S r, S type, S key) {
-    return put_state(req, std::move(r), std::move(type), std::move(key));
-  });
+  router.on<S, S, S>(Method::Put, room + "/state/{eventType}/{stateKey}",
+                     [this](net::Request& req, S r, S type, S key) {
+                       return put_state(req, std::move(r), std::move(type), std::move(key));
+                     });
   for (const auto* end : {"/state/{eventType}", "/state/{eventType}/"}) {
     router.on<S, S>(Method::Put, room + end, [this](net::Request& req, S r, S type) {
       return put_state(req, std::move(r), std::move(type), {});
@@ -91,7 +92,8 @@ SendApi::Answer SendApi::redact(net::Request& req, std::string room_id, std::str
   }
   CO_TRY(auto target, co_await rooms_.event(*found, std::move(event_id)));
   // "The user can redact their own events": not those of others.
-  if (session->suspended && target->sender != session->user_id) co_return fail(Errc::UserSuspended, "This account is suspended");
+  if (session->suspended && target->sender != session->user_id)
+    co_return fail(Errc::UserSuspended, "This account is suspended");
   json::object content;
   if (const auto reason = get_string(body, "reason")) content["reason"] = *reason;
   NewEvent event{.sender = session->user_id,

@@ -20,7 +20,8 @@ void DirectoryApi::routes(net::Router& router) {
   router.on<S>(Method::Get, alias, [this](net::Request& req, S a) { return get_alias(req, std::move(a)); });
   router.on<S>(Method::Put, alias, [this](net::Request& req, S a) { return put_alias(req, std::move(a)); });
   router.on<S>(Method::Delete, alias, [this](net::Request& req, S a) { return delete_alias(req, std::move(a)); });
-  router.on<S>(Method::Get, v3 + "/rooms/{roomId}/aliases", [this](net::Request& req, S r) { return room_aliases(req, std::move(r)); });
+  router.on<S>(Method::Get, v3 + "/rooms/{roomId}/aliases",
+               [this](net::Request& req, S r) { return room_aliases(req, std::move(r)); });
   const S list = v3 + "/directory/list/room/{roomId}";
   router.on<S>(Method::Get, list, [this](net::Request& req, S r) { return get_visibility(req, std::move(r)); });
   router.on<S>(Method::Put, list, [this](net::Request& req, S r) { return put_visibility(req, std::move(r)); });
@@ -57,7 +58,8 @@ DirectoryApi::Answer DirectoryApi::put_alias(net::Request& req, std::string alia
 DirectoryApi::Answer DirectoryApi::delete_alias(net::Request& req, std::string alias) {
   CO_TRY(const auto session, co_await gate_.require_active(req));
   CO_TRY_DO(directory_.check_local(alias));
-  CO_TRY_DO(co_await directory_.remove_alias(std::move(alias), {session->user_id, device_key(*session), session->admin}));
+  CO_TRY_DO(
+      co_await directory_.remove_alias(std::move(alias), {session->user_id, device_key(*session), session->admin}));
   co_return net::Response::empty_object();
 }
 
@@ -84,10 +86,12 @@ DirectoryApi::Answer DirectoryApi::put_visibility(net::Request& req, std::string
   if (body.contains("visibility")) {
     CO_TRY(wanted, need_string(body, "visibility"));
   }
-  if (wanted != "public" && wanted != "private") co_return fail(Errc::InvalidParam, "visibility must be public or private");
+  if (wanted != "public" && wanted != "private")
+    co_return fail(Errc::InvalidParam, "visibility must be public or private");
   CO_TRY(auto room, co_await rooms_.get(std::move(room_id)));
   const auto& user = session->user_id;
-  const bool may = room->membership(user) == Membership::Join && room->power_levels().can_send(user, "m.room.canonical_alias", true);
+  const bool may =
+      room->membership(user) == Membership::Join && room->power_levels().can_send(user, "m.room.canonical_alias", true);
   if (!may && !session->admin) co_return fail(Errc::Forbidden, "Only who may name the room can publish it");
   CO_TRY_DO(co_await directory_.publish(std::move(room), wanted == "public"));
   co_return net::Response::empty_object();

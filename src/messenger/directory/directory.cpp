@@ -22,7 +22,8 @@ Result<std::vector<std::string>> named_aliases(const json::object& content) {
     out.emplace_back(sv(v.get_string()));
     return {};
   };
-  if (const auto* alias = get(content, "alias"); alias && !alias->is_null() && !(alias->is_string() && alias->get_string().empty())) {
+  if (const auto* alias = get(content, "alias");
+      alias && !alias->is_null() && !(alias->is_string() && alias->get_string().empty())) {
     TRY_DO(add(*alias));
   }
   if (const auto* more = get(content, "alt_aliases"); more && !more->is_null()) {
@@ -96,7 +97,8 @@ Result<> Directory::check_local(std::string_view alias) const {
 }
 
 Task<Result<std::optional<std::string>>> Directory::lookup(std::string alias) {
-  CO_TRY(auto row, co_await readers_.read([&](store::Connection& c) -> Result<Row> { return rows::find_alias(c, alias); }));
+  CO_TRY(auto row,
+         co_await readers_.read([&](store::Connection& c) -> Result<Row> { return rows::find_alias(c, alias); }));
   if (!row) co_return std::nullopt;
   co_return std::move(row->room_id);
 }
@@ -141,7 +143,8 @@ Task<Result<>> Directory::put_alias(std::string alias, RoomPtr room, std::string
 }
 
 Task<Result<>> Directory::remove_alias(std::string alias, Remover who) {
-  CO_TRY(auto row, co_await readers_.read([&](store::Connection& c) -> Result<Row> { return rows::find_alias(c, alias); }));
+  CO_TRY(auto row,
+         co_await readers_.read([&](store::Connection& c) -> Result<Row> { return rows::find_alias(c, alias); }));
   if (!row) co_return fail(Errc::NotFound, "No room has that alias");
   CO_TRY(auto room, co_await rooms_.get(row->room_id));
   const bool in_charge = room->membership(who.user) == Membership::Join &&
@@ -154,7 +157,8 @@ Task<Result<>> Directory::remove_alias(std::string alias, Remover who) {
     tx.append(kind::kDirectory, alias, "{}");
     return {};
   }));
-  // "Servers may choose to update the alt_aliases and alias in the m.room.canonical_alias state event when an alias is removed."
+  // "Servers may choose to update the alt_aliases and alias in the m.room.canonical_alias state event when an alias is
+  // removed."
   const auto canonical = room->head_state("m.room.canonical_alias");
   auto rest = canonical ? without_alias(canonical->object(), alias) : std::nullopt;
   if (!rest) co_return {};

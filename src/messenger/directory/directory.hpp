@@ -17,7 +17,12 @@ class Directory final : public AliasChecker, public RoomObserver {
  public:
   Directory(Rooms& rooms, Writer& writer, store::Readers& readers, journal::Journal& journal, const Clock& clock,
             std::string server_name)
-      : rooms_(rooms), writer_(writer), readers_(readers), journal_(journal), clock_(clock), server_name_(std::move(server_name)) {}
+      : rooms_(rooms),
+        writer_(writer),
+        readers_(readers),
+        journal_(journal),
+        clock_(clock),
+        server_name_(std::move(server_name)) {}
 
   /// Reads which rooms are published, follows the feed and the rooms.
   Result<> start(store::Database& db);

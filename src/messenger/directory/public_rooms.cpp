@@ -103,7 +103,8 @@ Result<json::object> page_of(std::vector<const PublicRoom*> rooms, const PublicR
   });
   json::array chunk;
   for (auto i = from; i < end; ++i) chunk.push_back(to_json(*rooms[i]));
-  json::object page{{"chunk", std::move(chunk)}, {"total_room_count_estimate", static_cast<std::int64_t>(rooms.size())}};
+  json::object page{{"chunk", std::move(chunk)},
+                    {"total_room_count_estimate", static_cast<std::int64_t>(rooms.size())}};
   if (end < rooms.size()) page["next_batch"] = "o" + std::to_string(end);
   if (from > 0) page["prev_batch"] = "o" + std::to_string(from > limit ? from - limit : 0);
   return page;

@@ -24,10 +24,10 @@ PublicRoom public_room_of(const Room& room);
 json::object to_json(const PublicRoom& room);
 
 struct PublicRoomsQuery {
-  std::string term;                                          ///< empty: everything
-  std::optional<std::vector<std::string>> room_types;        ///< "" is a room without a type
+  std::string term;                                    ///< empty: everything
+  std::optional<std::vector<std::string>> room_types;  ///< "" is a room without a type
   std::optional<std::size_t> limit;
-  std::string since;                                         ///< opaque
+  std::string since;  ///< opaque
 };
 /// From the body of POST /publicRooms, or Errc::BadJson, InvalidParam.
 Result<PublicRoomsQuery> public_rooms_query(const json::object& body);

@@ -27,11 +27,14 @@ std::vector<std::int64_t> published_rooms(store::Connection& c) {
   return c.all(kPublished, [](const Row& r) { return r.i64(0); });
 }
 
-void insert_alias(store::Connection& c, std::string_view alias, std::int64_t room_num, std::string_view creator, WallMs now) {
+void insert_alias(store::Connection& c, std::string_view alias, std::int64_t room_num, std::string_view creator,
+                  WallMs now) {
   c.exec(kInsertAlias, alias, room_num, creator, now);
 }
 bool delete_alias(store::Connection& c, std::string_view alias) { return c.exec(kDeleteAlias, alias) > 0; }
 void move_aliases(store::Connection& c, std::int64_t from, std::int64_t to) { c.exec(kMoveAliases, from, to); }
-void set_published(store::Connection& c, std::int64_t room_num, bool published) { c.exec(kSetPublished, room_num, published); }
+void set_published(store::Connection& c, std::int64_t room_num, bool published) {
+  c.exec(kSetPublished, room_num, published);
+}
 
 }  // namespace haechi::messenger::repo::directory

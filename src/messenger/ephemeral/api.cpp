@@ -35,8 +35,9 @@ void EphemeralApi::routes(net::Router& router) {
                      });
   router.on<S>(Method::Post, "/_matrix/client/v3/rooms/{roomId}/read_markers",
                [this](net::Request& req, S room) { return post_read_markers(req, std::move(room)); });
-  router.on<S, S>(Method::Put, "/_matrix/client/v3/rooms/{roomId}/typing/{userId}",
-                  [this](net::Request& req, S room, S user) { return put_typing(req, std::move(room), std::move(user)); });
+  router.on<S, S>(
+      Method::Put, "/_matrix/client/v3/rooms/{roomId}/typing/{userId}",
+      [this](net::Request& req, S room, S user) { return put_typing(req, std::move(room), std::move(user)); });
   router.on<S>(Method::Get, "/_matrix/client/v3/presence/{userId}/status",
                [this](net::Request& req, S user) { return get_presence(req, std::move(user)); });
   router.on<S>(Method::Put, "/_matrix/client/v3/presence/{userId}/status",
@@ -46,7 +47,8 @@ void EphemeralApi::routes(net::Router& router) {
 Task<Result<RoomPtr>> EphemeralApi::joined_room(std::string user, std::string room_id) {
   auto room = co_await rooms_.get(std::move(room_id));
   if (!room && !room.error().is(Errc::NotFound)) co_return std::unexpected(std::move(room.error()));
-  if (!room || (*room)->membership(user) != Membership::Join) co_return fail(Errc::Forbidden, "You are not in this room");
+  if (!room || (*room)->membership(user) != Membership::Join)
+    co_return fail(Errc::Forbidden, "You are not in this room");
   co_return *std::move(room);
 }
 

@@ -89,7 +89,8 @@ json::object Presence::content_of(const Known& known) const {
   const WallMs ago = std::max<WallMs>(0, loop_.clock().wall_ms() - known.active_ms);
   if (known.active_ms > 0) content["last_active_ago"] = ago;
   if (known.status) content["status_msg"] = *known.status;
-  if (known.state != PresenceState::Offline) content["currently_active"] = known.state == PresenceState::Online && ago < kActiveMs;
+  if (known.state != PresenceState::Offline)
+    content["currently_active"] = known.state == PresenceState::Online && ago < kActiveMs;
   return content;
 }
 
@@ -158,7 +159,7 @@ void Presence::seen(const std::string& user, std::string_view set_presence, std:
     if (known.state != wanted) known.active_ms = loop_.clock().wall_ms();
   } else if (known.state == PresenceState::Online && now - known.online < kOfflineAfter &&
              (device.empty() || known.online_by != device)) {
-    return;   // another device is there
+    return;  // another device is there
   }
   if (known.state == wanted) return;
   known.state = wanted;
@@ -212,7 +213,7 @@ void Presence::sweep() {
   for (auto& [id, known] : known_) {
     if (known.state == PresenceState::Offline) continue;
     if (const auto* user = users_.find(id); user && user->parked() > 0) {
-      known.seen = now;   // a long poll is a sign of life as long as it lasts
+      known.seen = now;  // a long poll is a sign of life as long as it lasts
       if (known.state == PresenceState::Online) known.online = now;
     } else if (now - known.seen >= kOfflineAfter) {
       known.state = PresenceState::Offline;
@@ -244,7 +245,7 @@ void Presence::joined(Room& room, const std::string& user) {
 void Presence::on_event(Room& room, const EventPtr& event) {
   if (const auto it = known_.find(event->sender); it != known_.end()) it->second.active_ms = loop_.clock().wall_ms();
   if (event->type != "m.room.member" || !event->state_key || event->membership() != "join") return;
-  if (event->prev_content.find("\"membership\":\"join\"") != std::string::npos) return;   // a new name only
+  if (event->prev_content.find("\"membership\":\"join\"") != std::string::npos) return;  // a new name only
   if (carries_presence(room)) joined(room, *event->state_key);
 }
 

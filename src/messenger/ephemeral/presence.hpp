@@ -47,11 +47,11 @@ class Presence final : public PresenceReader, public RoomObserver {
     PresenceState state = PresenceState::Offline;
     std::optional<std::string> status;
     WallMs active_ms = 0;
-    Instant seen{};              ///< the last sync that said so
-    Instant online{};            ///< the last one that said online: another device may say less
-    std::string online_by;       ///< and its device, which may say less at once
-    std::int64_t stamp = 0;      ///< of the last change that was told; 0: none
-    bool pending = false;        ///< changed, not told yet
+    Instant seen{};          ///< the last sync that said so
+    Instant online{};        ///< the last one that said online: another device may say less
+    std::string online_by;   ///< and its device, which may say less at once
+    std::int64_t stamp = 0;  ///< of the last change that was told; 0: none
+    bool pending = false;    ///< changed, not told yet
   };
   struct Arrival {
     std::int64_t stamp;
@@ -71,8 +71,8 @@ class Presence final : public PresenceReader, public RoomObserver {
   journal::Journal& journal_;
   const bool on_;
   TextMap<Known> known_;
-  std::map<std::int64_t, std::string> by_stamp_;        ///< stamp of the last change -> user
-  TextMap<std::vector<Arrival>> arrivals_;              ///< rooms that somebody has just joined
+  std::map<std::int64_t, std::string> by_stamp_;  ///< stamp of the last change -> user
+  TextMap<std::vector<Arrival>> arrivals_;        ///< rooms that somebody has just joined
   std::vector<std::string> pending_;
   Instant told_{};
   TimerQueue::Timer tell_timer_;

@@ -108,7 +108,7 @@ void Receipts::follow(std::span<const journal::Entry> entries) {
   for (const auto& e : entries) {
     if (e.kind != kind::kReceipt) continue;
     const auto room = rooms_.find(e.subject);
-    if (!room) continue;   // will be read when it is loaded
+    if (!room) continue;  // will be read when it is loaded
     auto moved = receipt_of(e);
     room->last_receipt_pos = e.pos;
     room->receipts[moved.user][{moved.type, moved.thread}] = std::move(moved.receipt);

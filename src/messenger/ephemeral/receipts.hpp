@@ -25,8 +25,8 @@ struct ReceiptMoved final : journal::Payload {
 ReceiptMoved receipt_of(const journal::Entry& entry);
 
 struct ReceiptMove {
-  std::string type;        ///< m.read or m.read.private
-  std::string thread;      ///< "" for unthreaded, "main", or a thread root's id
+  std::string type;    ///< m.read or m.read.private
+  std::string thread;  ///< "" for unthreaded, "main", or a thread root's id
   EventPtr event;
 };
 

@@ -23,7 +23,7 @@ class Typing final : public RoomObserver {
 
  private:
   struct Busy {
-    RoomPtr room;          ///< held, so that nobody's typing is forgotten with an evicted room
+    RoomPtr room;  ///< held, so that nobody's typing is forgotten with an evicted room
     TimerQueue::Timer timer;
   };
   void tell(Room& room);

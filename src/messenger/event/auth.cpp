@@ -33,8 +33,8 @@ Result<> check_create(const RoomVersion& version, const AuthEvent& event) {
     if (const auto* others = get(content, "additional_creators")) {
       const auto* list = others->if_array();
       const bool fine = list && std::all_of(list->begin(), list->end(), [](const json::value& v) {
-        return v.is_string() && parse_user_id(sv(v.get_string()));
-      });
+                          return v.is_string() && parse_user_id(sv(v.get_string()));
+                        });
       if (!fine) return bad_json("additional_creators must be a list of user ids");
     }
   }
@@ -126,7 +126,8 @@ AuthKeys auth_event_keys(const RoomVersion& version, const AuthEvent& event) {
   if (event.type != "m.room.member" || !event.state_key) return keys;
   if (*event.state_key != event.sender) keys.push_back({"m.room.member", *event.state_key});
   const auto membership = get_string(*event.content, "membership").value_or("");
-  if (membership == "join" || membership == "invite" || membership == "knock") keys.push_back({"m.room.join_rules", ""});
+  if (membership == "join" || membership == "invite" || membership == "knock")
+    keys.push_back({"m.room.join_rules", ""});
   if (membership == "invite") {
     const auto* invite = get_object(*event.content, "third_party_invite");
     const auto* signed_part = invite ? get_object(*invite, "signed") : nullptr;

@@ -66,7 +66,8 @@ Result<> for_each_change(const json::object* before, const json::object* after, 
   static const json::object kNone;
   const auto& old_map = before ? *before : kNone;
   const auto& new_map = after ? *after : kNone;
-  for (const auto& entry : old_map) TRY_DO(check(entry.key(), get_int(old_map, entry.key()), get_int(new_map, entry.key())));
+  for (const auto& entry : old_map)
+    TRY_DO(check(entry.key(), get_int(old_map, entry.key()), get_int(new_map, entry.key())));
   for (const auto& entry : new_map) {
     if (!old_map.contains(entry.key())) TRY_DO(check(entry.key(), std::nullopt, get_int(new_map, entry.key())));
   }

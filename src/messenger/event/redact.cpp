@@ -9,17 +9,17 @@ namespace {
 
 using Names = std::span<const std::string_view>;
 
-constexpr std::array<std::string_view, 12> kTopLevel{
-    "event_id", "type", "room_id", "sender", "state_key", "content", "hashes", "signatures",
-    "depth", "prev_events", "auth_events", "origin_server_ts"};
+constexpr std::array<std::string_view, 12> kTopLevel{"event_id",  "type",        "room_id",     "sender",
+                                                     "state_key", "content",     "hashes",      "signatures",
+                                                     "depth",     "prev_events", "auth_events", "origin_server_ts"};
 constexpr std::array<std::string_view, 3> kTopLevelBefore11{"origin", "membership", "prev_state"};
 
 constexpr std::array<std::string_view, 2> kMember{"membership", "join_authorised_via_users_server"};
 constexpr std::array<std::string_view, 1> kCreate{"creator"};
 constexpr std::array<std::string_view, 2> kJoinRules{"join_rule", "allow"};
 // `invite` stands last: it is kept from version 11 on.
-constexpr std::array<std::string_view, 9> kPowerLevels{
-    "ban", "events", "events_default", "kick", "redact", "state_default", "users", "users_default", "invite"};
+constexpr std::array<std::string_view, 9> kPowerLevels{"ban",           "events", "events_default", "kick",  "redact",
+                                                       "state_default", "users",  "users_default",  "invite"};
 constexpr std::array<std::string_view, 1> kHistoryVisibility{"history_visibility"};
 constexpr std::array<std::string_view, 1> kRedaction{"redacts"};
 

@@ -15,7 +15,12 @@ class KeysApi {
  public:
   KeysApi(Gate& gate, journal::Journal& journal, Users& users, DeviceKeys& device_keys, CrossSigning& cross_signing,
           identity::Uia& uia)
-      : gate_(gate), journal_(journal), users_(users), device_keys_(device_keys), cross_signing_(cross_signing), uia_(uia) {}
+      : gate_(gate),
+        journal_(journal),
+        users_(users),
+        device_keys_(device_keys),
+        cross_signing_(cross_signing),
+        uia_(uia) {}
   void routes(net::Router& router);
 
  private:

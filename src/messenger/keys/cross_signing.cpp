@@ -16,14 +16,14 @@ namespace {
 constexpr std::size_t kSignedKeysMax = 500;  // each is verified on the commit thread: 50 us
 
 struct Usage {
-  std::string_view member;   ///< in the request
-  std::string_view usage;    ///< in the key, and as stored
+  std::string_view member;  ///< in the request
+  std::string_view usage;   ///< in the key, and as stored
 };
-constexpr std::array<Usage, 3> kUsages = {{
-    {"master_key", "master"}, {"self_signing_key", "self_signing"}, {"user_signing_key", "user_signing"}}};
+constexpr std::array<Usage, 3> kUsages = {
+    {{"master_key", "master"}, {"self_signing_key", "self_signing"}, {"user_signing_key", "user_signing"}}};
 constexpr std::string_view kMaster = "master";
 
-using KeySet = std::map<std::string, json::object, std::less<>>;   // by usage
+using KeySet = std::map<std::string, json::object, std::less<>>;  // by usage
 
 std::string key_id_of(const json::object& key) { return std::string(kEd25519) + std::string(public_key_of(key)); }
 
@@ -33,8 +33,8 @@ Result<json::object> checked_key(const json::value& v, std::string_view usage, s
   if (get_string(key, "user_id") != user) return fail(Errc::InvalidParam, "The user_id of a key is not yours");
   const auto* usages = get_array(key, "usage");
   const bool named = usages && std::ranges::any_of(*usages, [&](const json::value& u) {
-    return u.is_string() && sv(u.get_string()) == usage;
-  });
+                       return u.is_string() && sv(u.get_string()) == usage;
+                     });
   if (!named) return fail(Errc::InvalidParam, "The usage of the key must be " + std::string(usage));
   const auto id = public_key_of(key);
   if (id.empty() || get_string(*get_object(key, "keys"), std::string(kEd25519) + std::string(id)) != id) {
@@ -123,7 +123,8 @@ class Signer {
     if (!same_but_signatures(given, stored)) return fail(Errc::InvalidParam, "This is not the key that is stored");
     return {};
   }
-  bool put(std::string_view target_user, std::string_view target_key, const std::string& key_id, const json::object& key) {
+  bool put(std::string_view target_user, std::string_view target_key, const std::string& key_id,
+           const json::object& key) {
     const auto* signatures = get_object(*get_object(key, "signatures"), user_);
     return repo::put_signature(tx_.sql(), target_user,
                                {.target_key = std::string(target_key),
@@ -152,7 +153,7 @@ class Signer {
       const std::string_view id(key_id);
       if (!id.starts_with(kEd25519)) continue;
       const auto device = repo::device_keys_of(tx_.sql(), user_, id.substr(kEd25519.size()));
-      if (!device) continue;   // signatures by other keys may stand there as well
+      if (!device) continue;  // signatures by other keys may stand there as well
       const auto keys = must_parse_object(device->keys);
       const auto public_key = get_string(*get_object(keys, "keys"), id);
       if (!public_key) return fail(Errc::NotFound, "The signing device has no ed25519 key");
@@ -201,7 +202,8 @@ std::string apply_signatures(journal::Tx& tx, const std::string& user, const jso
   for (const auto& [target_user, keys] : body) {
     json::object failed;
     for (const auto& [target_key, signed_key] : keys.get_object()) {
-      if (auto taken = signer.take(target_user, target_key, signed_key); !taken) failed[target_key] = shown(taken.error());
+      if (auto taken = signer.take(target_user, target_key, signed_key); !taken)
+        failed[target_key] = shown(taken.error());
     }
     if (!failed.empty()) failures[target_user] = std::move(failed);
   }
@@ -215,7 +217,8 @@ std::string apply_signatures(journal::Tx& tx, const std::string& user, const jso
 
 }  // namespace
 
-Task<Result<CrossSigning::Upload>> CrossSigning::upload_keys(std::string user, json::object body, Reauthenticated proof) {
+Task<Result<CrossSigning::Upload>> CrossSigning::upload_keys(std::string user, json::object body,
+                                                             Reauthenticated proof) {
   CO_TRY(auto given, given_keys(body, user));
   co_return co_await journal_.submit([user, given = std::move(given), proof](journal::Tx& tx) -> Result<Upload> {
     return apply_keys(tx, user, given, proof);

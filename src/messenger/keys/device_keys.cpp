@@ -96,8 +96,8 @@ Result<bool> store_one_time_keys(journal::Tx& tx, std::string_view user, std::st
     if (const auto stored = repo::one_time_key(sql, user, device, key.algorithm, key.key_id)) {
       const auto before = parse_json(*stored);
       if (before && *before == key.value) continue;
-      return fail(Errc::InvalidParam, "One time key " + key.algorithm + ':' + key.key_id + " already exists. Old key: " +
-                                          *stored + "; new key: " + text);
+      return fail(Errc::InvalidParam, "One time key " + key.algorithm + ':' + key.key_id +
+                                          " already exists. Old key: " + *stored + "; new key: " + text);
     }
     repo::add_one_time_key(sql, user, device, key.algorithm, key.key_id, text, ++seq);
     any = true;

@@ -39,7 +39,7 @@ class DeviceKeys final : public DeviceListReader, public KeyCountReader {
   struct Change {
     Position pos;
     std::string user;
-    std::string only_for;   ///< empty: for everybody who shares a room
+    std::string only_for;  ///< empty: for everybody who shares a room
   };
   struct Moves;
   void follow(std::span<const journal::Entry> entries);
@@ -52,9 +52,9 @@ class DeviceKeys final : public DeviceListReader, public KeyCountReader {
   journal::Journal& journal_;
   Rooms& rooms_;
   Users& users_;
-  std::deque<Change> recent_;        ///< every change after recent_from_, oldest first
+  std::deque<Change> recent_;  ///< every change after recent_from_, oldest first
   Position recent_from_ = 0;
-  std::uint64_t counts_changed_ = 0; ///< counts kOneTimeKeys entries, so that a late read is not remembered
+  std::uint64_t counts_changed_ = 0;  ///< counts kOneTimeKeys entries, so that a late read is not remembered
 };
 
 /// Inside a transaction: the user's device list changed, tell who shares a room with them.

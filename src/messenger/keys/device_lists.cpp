@@ -133,7 +133,7 @@ void DeviceKeys::follow(std::span<const journal::Entry> entries) {
 
 struct DeviceKeys::Moves {
   TextSet changed;
-  TextSet maybe_left;   ///< no longer together in one room; perhaps in another
+  TextSet maybe_left;  ///< no longer together in one room; perhaps in another
 };
 
 Task<Result<DeviceListDelta>> DeviceKeys::between(UserPtr user, Position after, Position upto) {
@@ -185,9 +185,9 @@ Task<Result<>> DeviceKeys::changed_keys(UserPtr user, Position after, Position u
 Task<Result<>> DeviceKeys::moved_members(UserPtr user, Position after, Moves& moves) {
   std::vector<std::int64_t> nums;
   const auto consider = [&](std::int64_t num, const RoomRef& ref) {
-    const bool moved = ref.membership == Membership::Join
-                           ? ref.room && ref.room->last_state_pos() > after
-                           : ref.pos > after && (ref.membership == Membership::Leave || ref.membership == Membership::Ban);
+    const bool moved = ref.membership == Membership::Join ? ref.room && ref.room->last_state_pos() > after
+                                                          : ref.pos > after && (ref.membership == Membership::Leave ||
+                                                                                ref.membership == Membership::Ban);
     if (moved) nums.push_back(num);
   };
   if (after >= user->touched_from) {
@@ -222,8 +222,8 @@ Task<Result<>> DeviceKeys::room_moves(UserPtr user, RoomPtr room, Position after
   bool in_then = in_now;
   if (ref->second.pos > after) {
     if (past.complete) {
-      const auto own = std::ranges::find_if(
-          past.events, [&](const EventPtr& e) { return e->is_state("m.room.member", user->id); });
+      const auto own =
+          std::ranges::find_if(past.events, [&](const EventPtr& e) { return e->is_state("m.room.member", user->id); });
       if (own != past.events.end()) in_then = was_joined((*own)->prev_content);
     } else {
       CO_TRY(const auto own, co_await rooms_.state_event_at(room, "m.room.member", user->id, after));

@@ -123,7 +123,8 @@ Task<Result<BackupCounters>> KeyBackup::put(std::string user, std::string versio
   co_return co_await journal_.submit(std::move(apply), journal::Guard::Bare);
 }
 
-Task<Result<std::vector<repo::BackupSessionRow>>> KeyBackup::get(std::string user, std::string version, BackupScope scope) {
+Task<Result<std::vector<repo::BackupSessionRow>>> KeyBackup::get(std::string user, std::string version,
+                                                                 BackupScope scope) {
   co_return co_await readers_.read([&](store::Connection& c) -> Result<std::vector<repo::BackupSessionRow>> {
     TRY(const auto row, alive(c, user, number_of(version)));
     return repo::backup_sessions(c, user, row.version, scope.room_id, scope.session_id);

@@ -20,8 +20,8 @@ bool replaces(const repo::BackupSessionRow& fresh, const repo::BackupSessionRow&
 Result<repo::BackupSessionRow> backup_session_of(std::string room_id, std::string session_id, const json::value& v);
 
 struct BackupScope {
-  std::string room_id;      ///< empty: all rooms
-  std::string session_id;   ///< empty: all sessions
+  std::string room_id;     ///< empty: all rooms
+  std::string session_id;  ///< empty: all sessions
 };
 struct BackupCounters {
   std::int64_t count = 0;

@@ -99,9 +99,12 @@ void KeyBackupApi::routes(net::Router& router) {
   const std::string version = "/_matrix/client/v3/room_keys/version";
   router.add(Post, version, [this](net::Request& req) { return create(req); });
   router.add(Get, version, [this](net::Request& req) { return info(req, std::nullopt); });
-  router.on<std::string>(Get, version + "/{version}", [this](net::Request& req, std::string v) { return info(req, std::move(v)); });
-  router.on<std::string>(Put, version + "/{version}", [this](net::Request& req, std::string v) { return update(req, std::move(v)); });
-  router.on<std::string>(Delete, version + "/{version}", [this](net::Request& req, std::string v) { return remove(req, std::move(v)); });
+  router.on<std::string>(Get, version + "/{version}",
+                         [this](net::Request& req, std::string v) { return info(req, std::move(v)); });
+  router.on<std::string>(Put, version + "/{version}",
+                         [this](net::Request& req, std::string v) { return update(req, std::move(v)); });
+  router.on<std::string>(Delete, version + "/{version}",
+                         [this](net::Request& req, std::string v) { return remove(req, std::move(v)); });
 
   const auto all_scopes = [&](net::Method method, Reply (KeyBackupApi::*handler)(net::Request&, BackupScope)) {
     const std::string keys = "/_matrix/client/v3/room_keys/keys";
@@ -109,10 +112,11 @@ void KeyBackupApi::routes(net::Router& router) {
     router.on<std::string>(method, keys + "/{roomId}", [this, handler](net::Request& req, std::string room) {
       return (this->*handler)(req, {.room_id = std::move(room), .session_id = {}});
     });
-    router.on<std::string, std::string>(
-        method, keys + "/{roomId}/{sessionId}", [this, handler](net::Request& req, std::string room, std::string session) {
-          return (this->*handler)(req, {.room_id = std::move(room), .session_id = std::move(session)});
-        });
+    router.on<std::string, std::string>(method, keys + "/{roomId}/{sessionId}",
+                                        [this, handler](net::Request& req, std::string room, std::string session) {
+                                          return (this->*handler)(
+                                              req, {.room_id = std::move(room), .session_id = std::move(session)});
+                                        });
   };
   all_scopes(Put, &KeyBackupApi::put);
   all_scopes(Get, &KeyBackupApi::get);

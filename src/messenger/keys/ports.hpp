@@ -11,8 +11,8 @@
 namespace haechi::messenger {
 
 struct ToDevicePage {
-  std::vector<std::string> events;   ///< JSON texts {"type","sender","content"}, oldest first
-  Position upto = 0;                 ///< all messages up to here are in the page or were before; the token to give
+  std::vector<std::string> events;  ///< JSON texts {"type","sender","content"}, oldest first
+  Position upto = 0;                ///< all messages up to here are in the page or were before; the token to give
 };
 
 class ToDeviceReader {
@@ -45,8 +45,8 @@ class KeyCountReader {
  public:
   virtual ~KeyCountReader() = default;
   struct KeyCounts {
-    std::string one_time;          ///< JSON object: algorithm -> count; signed_curve25519 always there
-    std::string unused_fallback;   ///< JSON array of algorithms
+    std::string one_time;         ///< JSON object: algorithm -> count; signed_curve25519 always there
+    std::string unused_fallback;  ///< JSON array of algorithms
   };
   virtual Task<Result<KeyCounts>> key_counts(UserPtr user, std::string device) = 0;
 };

@@ -19,12 +19,13 @@ using store::Connection;
 // -- identity keys of devices ---------------------------------------------------
 struct DeviceKeyRow {
   std::string device_id;
-  std::string keys;                          ///< JSON as uploaded, without `unsigned`
+  std::string keys;  ///< JSON as uploaded, without `unsigned`
   std::optional<std::string> display_name;
 };
 std::vector<DeviceKeyRow> device_keys(Connection& c, std::string_view user);
 std::optional<DeviceKeyRow> device_keys_of(Connection& c, std::string_view user, std::string_view device);
-void put_device_keys(Connection& c, std::string_view user, std::string_view device, std::string_view keys, Position pos);
+void put_device_keys(Connection& c, std::string_view user, std::string_view device, std::string_view keys,
+                     Position pos);
 /// Everything that belongs to a device: keys, signatures on them, mail.
 void delete_device(Connection& c, std::string_view user, std::string_view device);
 /// Devices as identity/ knows them, with keys or without.
@@ -61,15 +62,16 @@ std::vector<std::string> unused_fallback_algorithms(Connection& c, std::string_v
 
 // -- cross-signing ------------------------------------------------------------------
 struct CrossKeyRow {
-  std::string usage;   ///< master, self_signing, user_signing
+  std::string usage;  ///< master, self_signing, user_signing
   std::string json;
 };
 std::vector<CrossKeyRow> cross_signing_keys(Connection& c, std::string_view user);
-void put_cross_signing_key(Connection& c, std::string_view user, std::string_view usage, std::string_view json, Position pos);
+void put_cross_signing_key(Connection& c, std::string_view user, std::string_view usage, std::string_view json,
+                           Position pos);
 void delete_cross_signing_key(Connection& c, std::string_view user, std::string_view usage);
 
 struct SignatureRow {
-  std::string target_key;      ///< a device id or a public key
+  std::string target_key;  ///< a device id or a public key
   std::string signer;
   std::string signing_key_id;  ///< "ed25519:…"
   std::string signature;
@@ -129,14 +131,14 @@ struct BackupSessionRow {
   std::int64_t first_message_index = 0;
   std::int64_t forwarded_count = 0;
   bool is_verified = false;
-  std::string session_data;   ///< JSON object
+  std::string session_data;  ///< JSON object
 };
 /// `room_id` empty: of all rooms; `session_id` empty: all of the room.
 std::vector<BackupSessionRow> backup_sessions(Connection& c, std::string_view user, std::int64_t version,
                                               std::string_view room_id, std::string_view session_id);
 void put_backup_session(Connection& c, std::string_view user, std::int64_t version, const BackupSessionRow& session);
 /// How many went.
-std::int64_t delete_backup_sessions(Connection& c, std::string_view user, std::int64_t version, std::string_view room_id,
-                                    std::string_view session_id);
+std::int64_t delete_backup_sessions(Connection& c, std::string_view user, std::int64_t version,
+                                    std::string_view room_id, std::string_view session_id);
 
 }  // namespace haechi::messenger::repo

@@ -62,7 +62,8 @@ constexpr Sql kSignature{
     "SELECT signature FROM key_signatures "
     "WHERE target_user = $1 AND target_key = $2 AND signer = $3 AND signing_key_id = $4"};
 constexpr Sql kPutSignature{
-    "INSERT INTO key_signatures (signer, target_user, target_key, signing_key_id, signature) VALUES ($1, $2, $3, $4, $5) "
+    "INSERT INTO key_signatures (signer, target_user, target_key, signing_key_id, signature) VALUES ($1, $2, $3, $4, "
+    "$5) "
     "ON CONFLICT (target_user, target_key, signer, signing_key_id) DO UPDATE SET signature = excluded.signature"};
 constexpr Sql kDeleteSignaturesOn{"DELETE FROM key_signatures WHERE target_user = $1 AND target_key = $2"};
 constexpr Sql kDeleteOwnSignaturesBy{
@@ -87,7 +88,8 @@ constexpr Sql kDeleteToDevice{"DELETE FROM to_device WHERE user_id = $1 AND devi
 #define VERSION_COLUMNS "version, algorithm, auth_data, etag, session_count, deleted"
 constexpr Sql kVersion{"SELECT " VERSION_COLUMNS " FROM key_backup_versions WHERE user_id = $1 AND version = $2"};
 constexpr Sql kCurrentVersion{
-    "SELECT " VERSION_COLUMNS " FROM key_backup_versions WHERE user_id = $1 AND deleted = 0 ORDER BY version DESC LIMIT 1"};
+    "SELECT " VERSION_COLUMNS
+    " FROM key_backup_versions WHERE user_id = $1 AND deleted = 0 ORDER BY version DESC LIMIT 1"};
 constexpr Sql kLastVersion{"SELECT MAX(version) FROM key_backup_versions WHERE user_id = $1"};
 constexpr Sql kAddVersion{
     "INSERT INTO key_backup_versions (user_id, version, algorithm, auth_data) VALUES ($1, $2, $3, $4)"};
@@ -100,16 +102,17 @@ constexpr Sql kDeleteVersions{"UPDATE key_backup_versions SET deleted = 1, sessi
 constexpr Sql kDeleteAllSessions{"DELETE FROM key_backup_sessions WHERE user_id = $1"};
 
 #define SESSION_COLUMNS "room_id, session_id, first_message_index, forwarded_count, is_verified, session_data"
-constexpr Sql kSessions{
-    "SELECT " SESSION_COLUMNS " FROM key_backup_sessions WHERE user_id = $1 AND version = $2 ORDER BY room_id, session_id"};
-constexpr Sql kSessionsOfRoom{
-    "SELECT " SESSION_COLUMNS " FROM key_backup_sessions WHERE user_id = $1 AND version = $2 AND room_id = $3 "
-    "ORDER BY session_id"};
-constexpr Sql kSession{
-    "SELECT " SESSION_COLUMNS " FROM key_backup_sessions "
-    "WHERE user_id = $1 AND version = $2 AND room_id = $3 AND session_id = $4"};
+constexpr Sql kSessions{"SELECT " SESSION_COLUMNS
+                        " FROM key_backup_sessions WHERE user_id = $1 AND version = $2 ORDER BY room_id, session_id"};
+constexpr Sql kSessionsOfRoom{"SELECT " SESSION_COLUMNS
+                              " FROM key_backup_sessions WHERE user_id = $1 AND version = $2 AND room_id = $3 "
+                              "ORDER BY session_id"};
+constexpr Sql kSession{"SELECT " SESSION_COLUMNS
+                       " FROM key_backup_sessions "
+                       "WHERE user_id = $1 AND version = $2 AND room_id = $3 AND session_id = $4"};
 constexpr Sql kPutSession{
-    "INSERT INTO key_backup_sessions (user_id, version, " SESSION_COLUMNS ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8) "
+    "INSERT INTO key_backup_sessions (user_id, version, " SESSION_COLUMNS
+    ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8) "
     "ON CONFLICT (user_id, version, room_id, session_id) DO UPDATE SET "
     "first_message_index = excluded.first_message_index, forwarded_count = excluded.forwarded_count, "
     "is_verified = excluded.is_verified, session_data = excluded.session_data"};
@@ -151,7 +154,8 @@ std::optional<DeviceKeyRow> device_keys_of(Connection& c, std::string_view user,
   return c.one(kDeviceKeysOf, device_key_row, user, device);
 }
 
-void put_device_keys(Connection& c, std::string_view user, std::string_view device, std::string_view keys, Position pos) {
+void put_device_keys(Connection& c, std::string_view user, std::string_view device, std::string_view keys,
+                     Position pos) {
   c.exec(kPutDeviceKeys, user, device, keys, pos);
 }
 
@@ -204,8 +208,9 @@ std::vector<std::pair<std::string, std::int64_t>> one_time_key_counts(Connection
 
 std::optional<FallbackRow> fallback_key(Connection& c, std::string_view user, std::string_view device,
                                         std::string_view algorithm) {
-  return c.one(kFallback, [](const Row& r) { return FallbackRow{{r.str(0), r.str(1)}, r.i64(2) != 0}; }, user, device,
-               algorithm);
+  return c.one(
+      kFallback, [](const Row& r) { return FallbackRow{{r.str(0), r.str(1)}, r.i64(2) != 0}; }, user, device,
+      algorithm);
 }
 
 void put_fallback_key(Connection& c, std::string_view user, std::string_view device, std::string_view algorithm,
@@ -237,13 +242,14 @@ void delete_cross_signing_key(Connection& c, std::string_view user, std::string_
 }
 
 std::vector<SignatureRow> signatures_on(Connection& c, std::string_view target_user, std::string_view viewer) {
-  return c.all(kSignatures, [](const Row& r) { return SignatureRow{r.str(0), r.str(1), r.str(2), r.str(3)}; },
-               target_user, viewer);
+  return c.all(
+      kSignatures, [](const Row& r) { return SignatureRow{r.str(0), r.str(1), r.str(2), r.str(3)}; }, target_user,
+      viewer);
 }
 
 bool put_signature(Connection& c, std::string_view target_user, const SignatureRow& s) {
-  const auto stored = c.one(kSignature, [](const Row& r) { return r.str(0); }, target_user, s.target_key, s.signer,
-                            s.signing_key_id);
+  const auto stored =
+      c.one(kSignature, [](const Row& r) { return r.str(0); }, target_user, s.target_key, s.signer, s.signing_key_id);
   if (stored == s.signature) return false;
   c.exec(kPutSignature, s.signer, target_user, s.target_key, s.signing_key_id, s.signature);
   return true;
@@ -279,7 +285,8 @@ std::vector<std::int64_t> joined_rooms(Connection& c, std::string_view user) {
 
 // -- to-device messages ---------------------------------------------------------------
 
-void add_to_device(Connection& c, std::string_view user, std::string_view device, Position pos, std::string_view event) {
+void add_to_device(Connection& c, std::string_view user, std::string_view device, Position pos,
+                   std::string_view event) {
   c.exec(kAddToDevice, user, device, pos, event);
 }
 
@@ -302,7 +309,9 @@ std::optional<BackupVersionRow> current_backup(Connection& c, std::string_view u
   return c.one(kCurrentVersion, version_row, user);
 }
 
-std::int64_t last_backup_version(Connection& c, std::string_view user) { return c.one_i64(kLastVersion, user).value_or(0); }
+std::int64_t last_backup_version(Connection& c, std::string_view user) {
+  return c.one_i64(kLastVersion, user).value_or(0);
+}
 
 void add_backup_version(Connection& c, std::string_view user, std::int64_t version, std::string_view algorithm,
                         std::string_view auth_data) {
@@ -339,8 +348,8 @@ void put_backup_session(Connection& c, std::string_view user, std::int64_t versi
          s.session_data);
 }
 
-std::int64_t delete_backup_sessions(Connection& c, std::string_view user, std::int64_t version, std::string_view room_id,
-                                    std::string_view session_id) {
+std::int64_t delete_backup_sessions(Connection& c, std::string_view user, std::int64_t version,
+                                    std::string_view room_id, std::string_view session_id) {
   if (room_id.empty()) return c.exec(kDeleteSessions, user, version);
   if (session_id.empty()) return c.exec(kDeleteSessionsOfRoom, user, version, room_id);
   return c.exec(kDeleteSession, user, version, room_id, session_id);

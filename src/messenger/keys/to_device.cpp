@@ -12,7 +12,7 @@
 namespace haechi::messenger {
 namespace {
 
-constexpr std::size_t kEventBytesMax = 65'536;   // as for events of rooms
+constexpr std::size_t kEventBytesMax = 65'536;  // as for events of rooms
 constexpr std::size_t kTargetsMax = 10'000;
 constexpr std::size_t kTypeBytesMax = 255;
 constexpr std::size_t kWaitingMax = 100'000;
@@ -61,8 +61,9 @@ ToDevice::ToDevice(store::Readers& readers, journal::Journal& journal) : readers
 Task<Result<>> ToDevice::send(ToDeviceSend send) {
   if (send.type.size() > kTypeBytesMax) co_return fail(Errc::TooLarge, "The event type is too long");
   CO_TRY(auto parcels, parcels_of(send));
-  CO_TRY(auto claim, co_await journal_.claim({.scope = send.user_id + '|' + send.device_id + "|/sendToDevice/" + send.type,
-                                              .key = send.txn_id}));
+  CO_TRY(auto claim,
+         co_await journal_.claim(
+             {.scope = send.user_id + '|' + send.device_id + "|/sendToDevice/" + send.type, .key = send.txn_id}));
   if (claim.answer()) co_return Result<>{};
   auto apply = [parcels = std::move(parcels)](journal::Tx& tx) -> Result<std::string> {
     for (const auto& parcel : parcels) {

@@ -14,7 +14,7 @@ struct ToDeviceSend {
   std::string device_id;
   std::string type;
   std::string txn_id;
-  json::object messages;   ///< user -> device or "*" -> content
+  json::object messages;  ///< user -> device or "*" -> content
 };
 
 /// Loop thread only. stop() before the journal stops.
@@ -43,8 +43,8 @@ class ToDevice final : public ToDeviceReader {
 
   store::Readers& readers_;
   journal::Journal& journal_;
-  TextMap<Deletion> waiting_;      ///< by "user|device"
-  TextMap<Position> trimmed_;      ///< by "user|device" with mail left: deleted up to here
+  TextMap<Deletion> waiting_;  ///< by "user|device"
+  TextMap<Position> trimmed_;  ///< by "user|device" with mail left: deleted up to here
   bool deleting_ = false;
   bool stopping_ = false;
   Scope scope_;

@@ -78,16 +78,18 @@ Result<net::Response> serve(const net::Request& req, const blob::Opened& opened,
 void MediaApi::reading_routes(net::Router& router, const std::string& prefix, Access access) {
   using net::Method;
   using S = std::string;
-  router.on<S, S>(Method::Get, prefix + "/download/{serverName}/{mediaId}", [this, access](net::Request& req, S server, S id) {
-    return download(req, access, {std::move(server), std::move(id), {}});
-  });
+  router.on<S, S>(Method::Get, prefix + "/download/{serverName}/{mediaId}",
+                  [this, access](net::Request& req, S server, S id) {
+                    return download(req, access, {std::move(server), std::move(id), {}});
+                  });
   router.on<S, S, S>(Method::Get, prefix + "/download/{serverName}/{mediaId}/{fileName}",
                      [this, access](net::Request& req, S server, S id, S name) {
                        return download(req, access, {std::move(server), std::move(id), std::move(name)});
                      });
-  router.on<S, S>(Method::Get, prefix + "/thumbnail/{serverName}/{mediaId}", [this, access](net::Request& req, S server, S id) {
-    return thumbnail(req, access, {std::move(server), std::move(id), {}});
-  });
+  router.on<S, S>(Method::Get, prefix + "/thumbnail/{serverName}/{mediaId}",
+                  [this, access](net::Request& req, S server, S id) {
+                    return thumbnail(req, access, {std::move(server), std::move(id), {}});
+                  });
 }
 
 void MediaApi::routes(net::Router& router) {
@@ -95,8 +97,9 @@ void MediaApi::routes(net::Router& router) {
   using S = std::string;
   const net::RouteOptions streamed{.body = net::Body::Stream, .body_bytes_max = media_.options().upload_bytes_max};
   router.add(Method::Post, "/_matrix/media/v3/upload", [this](net::Request& req) { return upload(req); }, streamed);
-  router.on<S, S>(Method::Put, "/_matrix/media/v3/upload/{serverName}/{mediaId}",
-                  [this](net::Request& req, S server, S id) { return upload_to(req, std::move(server), std::move(id)); }, streamed);
+  router.on<S, S>(
+      Method::Put, "/_matrix/media/v3/upload/{serverName}/{mediaId}",
+      [this](net::Request& req, S server, S id) { return upload_to(req, std::move(server), std::move(id)); }, streamed);
   router.add(Method::Post, "/_matrix/media/v1/create", [this](net::Request& req) { return create(req); });
   for (const auto* path : {"/_matrix/client/v1/media/config", "/_matrix/media/v3/config"}) {
     router.add(Method::Get, path, [this](net::Request& req) { return config(req); });

@@ -206,15 +206,12 @@ void Collector::text(std::string_view text) {
 
 void Collector::take(const HtmlToken& token) {
   switch (token.kind) {
-    case HtmlToken::Kind::Open:
-      return open(token);
-    case HtmlToken::Kind::Close:
-      return close(token.name);
+    case HtmlToken::Kind::Open: return open(token);
+    case HtmlToken::Kind::Close: return close(token.name);
     case HtmlToken::Kind::Text:
       if (!token.raw) text(decode_entities(cut(token.text, kRawTextBytesMax)));
       return;
-    case HtmlToken::Kind::End:
-      return;
+    case HtmlToken::Kind::End: return;
   }
 }
 

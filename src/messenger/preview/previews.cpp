@@ -91,7 +91,8 @@ Task<Result<std::string>> Previews::of(std::string user, std::string url) {
 
 Task<Result<std::string>> Previews::keep_image(std::string user, net::ClientResponse image) {
   blob::StringSource source(std::move(image.body));
-  CO_TRY(const auto id, co_await media_.upload(std::move(user), {.name = {}, .content_type = image.content_type}, source));
+  CO_TRY(const auto id,
+         co_await media_.upload(std::move(user), {.name = {}, .content_type = image.content_type}, source));
   co_return id.uri();
 }
 

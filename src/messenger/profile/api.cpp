@@ -24,16 +24,18 @@ void ProfileApi::routes(net::Router& router) {
   using net::Method;
   const std::string all = "/_matrix/client/v3/profile/{userId}";
   const std::string one = all + "/{keyName}";
-  router.on<std::string>(Method::Get, all, [this](net::Request& req, std::string user) { return whole(req, std::move(user)); });
+  router.on<std::string>(Method::Get, all,
+                         [this](net::Request& req, std::string user) { return whole(req, std::move(user)); });
   router.on<std::string, std::string>(Method::Get, one, [this](net::Request& req, std::string user, std::string key) {
     return field(req, std::move(user), std::move(key));
   });
   router.on<std::string, std::string>(Method::Put, one, [this](net::Request& req, std::string user, std::string key) {
     return put(req, std::move(user), std::move(key));
   });
-  router.on<std::string, std::string>(Method::Delete, one, [this](net::Request& req, std::string user, std::string key) {
-    return remove(req, std::move(user), std::move(key));
-  });
+  router.on<std::string, std::string>(Method::Delete, one,
+                                      [this](net::Request& req, std::string user, std::string key) {
+                                        return remove(req, std::move(user), std::move(key));
+                                      });
   // Before v1.16 custom fields had a name of their own.
   router.alias("/_matrix/client/unstable/uk.tcpip.msc4133/profile", "/_matrix/client/v3/profile");
 }
@@ -81,8 +83,10 @@ ProfileApi::Answer ProfileApi::remove(net::Request& req, std::string user_id, st
 
 void UserDirectoryApi::routes(net::Router& router) {
   using net::Method;
-  router.add(Method::Post, "/_matrix/client/v3/user_directory/search", [this](net::Request& req) { return search(req); });
-  for (const auto* path : {"/_matrix/client/v1/mutual_rooms", "/_matrix/client/unstable/uk.half-shot.msc2666/user/mutual_rooms"}) {
+  router.add(Method::Post, "/_matrix/client/v3/user_directory/search",
+             [this](net::Request& req) { return search(req); });
+  for (const auto* path :
+       {"/_matrix/client/v1/mutual_rooms", "/_matrix/client/unstable/uk.half-shot.msc2666/user/mutual_rooms"}) {
     router.add(Method::Get, path, [this](net::Request& req) { return mutual_rooms(req); });
   }
 }

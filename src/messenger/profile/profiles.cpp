@@ -40,7 +40,8 @@ bool put_or_erase(json::object& content, std::string_view key, const std::option
 
 // https://spec.matrix.org/v1.19/appendices/#common-namespaced-identifier-grammar
 Result<> check_profile_key(std::string_view key) {
-  if (key.size() > kProfileKeyBytesMax) return fail(Errc::KeyTooLarge, "A profile field's name may have 255 bytes at most");
+  if (key.size() > kProfileKeyBytesMax)
+    return fail(Errc::KeyTooLarge, "A profile field's name may have 255 bytes at most");
   const auto lower = [](char c) { return c >= 'a' && c <= 'z'; };
   const auto allowed = [&](char c) { return lower(c) || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.'; };
   if (key.empty() || !lower(key.front()) || !std::ranges::all_of(key, allowed)) {
@@ -64,7 +65,8 @@ Result<> check_profile_value(std::string_view key, const json::value& value) {
 }
 
 Result<> check_profile_size(const json::object& fields) {
-  if (to_text(fields).size() > kProfileBytesMax) return fail(Errc::ProfileTooLarge, "A profile may have 64 KiB at most");
+  if (to_text(fields).size() > kProfileBytesMax)
+    return fail(Errc::ProfileTooLarge, "A profile may have 64 KiB at most");
   return {};
 }
 
@@ -125,9 +127,8 @@ Task<Result<Profiles::Fields>> Profiles::fields(std::string user_id) {
     co_return it->second->fields;
   }
   const auto before = changes_;
-  auto read = co_await readers_.read([&](store::Connection& c) -> Result<std::optional<json::object>> {
-    return repo::profile(c, user_id);
-  });
+  auto read = co_await readers_.read(
+      [&](store::Connection& c) -> Result<std::optional<json::object>> { return repo::profile(c, user_id); });
   CO_TRY(auto row, std::move(read));
   if (!row) {
     // An account without a row has an empty profile; without an account there is none.
@@ -222,7 +223,9 @@ Task<void> Profiles::tell_room(RoomPtr room, std::string user_id, Profile profil
   // It vouched for the way in; who is in needs no voucher, and whoever gave it may have lost the right.
   event.content.erase("join_authorised_via_users_server");
   const auto sent = co_await writer_.send(room, std::move(event));
-  if (!sent) log::warn("a room was not told of a profile", {{"room", room->id}, {"user", user_id}, {"error", sent.error().message}});
+  if (!sent)
+    log::warn("a room was not told of a profile",
+              {{"room", room->id}, {"user", user_id}, {"error", sent.error().message}});
 }
 
 }  // namespace haechi::messenger

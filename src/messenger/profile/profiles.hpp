@@ -57,8 +57,8 @@ class Profiles final : public ProfileReader {
   using CachedList = std::list<Cached>;
   /// One user's rooms are being told.
   struct Telling {
-    bool again = false;             ///< the profile changed meanwhile
-    std::vector<Waiter*> waiting;   ///< who wants to know when it is done
+    bool again = false;            ///< the profile changed meanwhile
+    std::vector<Waiter*> waiting;  ///< who wants to know when it is done
   };
   void remember(std::string user_id, Fields fields);
   void forget(std::string_view user_id);

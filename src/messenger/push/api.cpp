@@ -46,7 +46,8 @@ void PushApi::routes(net::Router& router) {
 
   router.add(Method::Get, "/_matrix/client/v3/pushers", [this](net::Request& req) { return get_pushers(req); });
   router.add(Method::Post, "/_matrix/client/v3/pushers/set", [this](net::Request& req) { return set_pusher(req); });
-  router.add(Method::Get, "/_matrix/client/v3/notifications", [this](net::Request& req) { return get_notifications(req); });
+  router.add(Method::Get, "/_matrix/client/v3/notifications",
+             [this](net::Request& req) { return get_notifications(req); });
 }
 
 PushApi::Answer PushApi::get_all(net::Request& req) {

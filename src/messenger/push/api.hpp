@@ -10,7 +10,8 @@ namespace haechi::messenger {
 /// Push rules, pushers and the list of notifications.
 class PushApi {
  public:
-  PushApi(Gate& gate, const Clock& clock, PushRules& rules, Pushers& pushers, Users& users, Notifications& notifications)
+  PushApi(Gate& gate, const Clock& clock, PushRules& rules, Pushers& pushers, Users& users,
+          Notifications& notifications)
       : gate_(gate), clock_(clock), rules_(rules), pushers_(pushers), users_(users), notifications_(notifications) {}
   void routes(net::Router& router);
 

@@ -9,8 +9,8 @@
 namespace haechi::messenger {
 namespace {
 
-constexpr std::size_t kOffersMax = 500;     ///< events of one user that wait to be judged
-constexpr std::size_t kNoticesMax = 100;    ///< calls of one pusher that wait
+constexpr std::size_t kOffersMax = 500;   ///< events of one user that wait to be judged
+constexpr std::size_t kNoticesMax = 100;  ///< calls of one pusher that wait
 constexpr auto kCallTimeout = std::chrono::seconds(10);
 constexpr auto kFirstPause = std::chrono::seconds(1);
 constexpr auto kLongestPause = std::chrono::minutes(5);
@@ -24,9 +24,8 @@ bool is_invitation_to(const Event& e, std::string_view user) {
 bool rejects(std::string_view answer, std::string_view pushkey) {
   const auto o = parse_json_object(answer);
   const auto* list = o ? get_array(*o, "rejected") : nullptr;
-  return list && std::ranges::any_of(*list, [&](const json::value& v) {
-           return v.is_string() && sv(v.get_string()) == pushkey;
-         });
+  return list && std::ranges::any_of(
+                     *list, [&](const json::value& v) { return v.is_string() && sv(v.get_string()) == pushkey; });
 }
 
 }  // namespace
@@ -37,7 +36,7 @@ struct PushGateway::Lane {
   Pushers::Key key;
   std::deque<PushNotice> waiting;
   bool running = false;
-  std::int64_t badge = -1;         ///< the count that the device has
+  std::int64_t badge = -1;  ///< the count that the device has
 };
 
 /// What happened to one user and is not judged yet, and the lanes to their devices.
@@ -167,7 +166,10 @@ Task<void> PushGateway::judge_all(std::shared_ptr<Target> target) {
       const auto actions = unread_.judge(**user, *seen.room, seen.event);
       if (!actions.notify) continue;
       queue(**user, *target,
-            {.room = seen.room, .event = seen.event, .highlight = actions.highlight, .sound = std::string(actions.sound),
+            {.room = seen.room,
+             .event = seen.event,
+             .highlight = actions.highlight,
+             .sound = std::string(actions.sound),
              .since = loop_.now()});
     }
   }

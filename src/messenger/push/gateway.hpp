@@ -27,7 +27,7 @@ struct PushNotice {
   EventPtr event;
   bool highlight = false;
   std::string sound;
-  Instant since{};                 ///< when it was queued
+  Instant since{};  ///< when it was queued
 };
 
 /// The body of POST /_matrix/push/v1/notify.
@@ -53,7 +53,7 @@ class PushGateway final : public RoomObserver {
   struct Target;
   struct Seen {
     RoomPtr room;
-    EventPtr event;                ///< null: a receipt moved
+    EventPtr event;  ///< null: a receipt moved
   };
   void pushers_changed(std::string_view user);
   void offer(const std::string& user, Seen seen);

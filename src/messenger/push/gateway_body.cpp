@@ -14,8 +14,10 @@ std::optional<std::string_view> state_text(const Room& room, std::string_view ty
 json::object device_of(const Pusher& pusher, const PushNotice& notice) {
   json::object data = pusher.data;
   data.erase("url");
-  json::object device{
-      {"app_id", pusher.app_id}, {"pushkey", pusher.pushkey}, {"pushkey_ts", pusher.ts / 1000}, {"data", std::move(data)}};
+  json::object device{{"app_id", pusher.app_id},
+                      {"pushkey", pusher.pushkey},
+                      {"pushkey_ts", pusher.ts / 1000},
+                      {"data", std::move(data)}};
   json::object tweaks;
   if (!notice.sound.empty()) tweaks["sound"] = notice.sound;
   if (notice.highlight) tweaks["highlight"] = true;
@@ -27,7 +29,8 @@ void add_details(json::object& out, const Pusher& pusher, const Room& room, cons
   out["type"] = event.type;
   out["sender"] = event.sender;
   out["content"] = event.object();
-  if (const auto name = state_text(room, "m.room.member", event.sender, "displayname")) out["sender_display_name"] = *name;
+  if (const auto name = state_text(room, "m.room.member", event.sender, "displayname"))
+    out["sender_display_name"] = *name;
   if (const auto name = state_text(room, "m.room.name", "", "name")) out["room_name"] = *name;
   if (const auto alias = state_text(room, "m.room.canonical_alias", "", "alias")) out["room_alias"] = *alias;
   if (event.type == "m.room.member" && event.state_key) out["user_is_target"] = *event.state_key == pusher.user_id;

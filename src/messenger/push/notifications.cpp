@@ -20,8 +20,8 @@ constexpr std::size_t kChunk = 50;
 /// One room, read backwards as far as its events are wanted.
 struct Notifications::Source {
   RoomPtr room;
-  std::vector<EventPtr> events;   ///< newest last
-  Position next = 0;              ///< no event that was not given yet is newer; 0: none is left
+  std::vector<EventPtr> events;  ///< newest last
+  Position next = 0;             ///< no event that was not given yet is newer; 0: none is left
 };
 
 Task<Result<>> Notifications::fill(Source& source) {
@@ -83,9 +83,10 @@ Task<Result<std::string>> Notifications::list(Query query) {
 
     if (found++ > 0) out += ',';
     out += "{\"actions\":" + to_text(raw) + ",\"event\":";
-    append_client_event(out, *event, {.device = query.device, .with_room_id = true, .room_id = room->id, .now = query.now});
-    fmt::format_to(std::back_inserter(out), ",\"read\":{},\"ts\":{},\"room_id\":",
-                   has_read(*room, user->id, *event), event->ts);
+    append_client_event(out, *event,
+                        {.device = query.device, .with_room_id = true, .room_id = room->id, .now = query.now});
+    fmt::format_to(std::back_inserter(out), ",\"read\":{},\"ts\":{},\"room_id\":", has_read(*room, user->id, *event),
+                   event->ts);
     append_json_string(out, room->id);
     out += '}';
   }

@@ -15,8 +15,8 @@ class Notifications {
 
   struct Query {
     std::string user;
-    std::string device;              ///< "user|device"
-    Position before = INT64_MAX;     ///< events older than this
+    std::string device;           ///< "user|device"
+    Position before = INT64_MAX;  ///< events older than this
     std::size_t limit = 20;
     bool highlights_only = false;
     WallMs now = 0;

@@ -20,14 +20,14 @@ struct Pusher {
   std::string user_id;
   std::string app_id;
   std::string pushkey;
-  std::string device_id;           ///< goes when this device is logged out
-  std::string kind;                ///< "http"
+  std::string device_id;  ///< goes when this device is logged out
+  std::string kind;       ///< "http"
   std::string app_display_name;
   std::string device_display_name;
   std::string profile_tag;
   std::string lang;
   json::object data;
-  WallMs ts = 0;                   ///< when it was last set
+  WallMs ts = 0;  ///< when it was last set
 
   std::string url() const { return std::string(get_string(data, "url").value_or("")); }
   bool event_id_only() const { return get_string(data, "format") == "event_id_only"; }
@@ -55,7 +55,7 @@ class Pushers {
   /// Called on the loop when a user's pushers have changed.
   std::function<void(std::string_view user)> on_changed;
 
-  using Key = std::pair<std::string, std::string>;   ///< app id, pushkey
+  using Key = std::pair<std::string, std::string>;  ///< app id, pushkey
   using OfUser = std::map<Key, Pusher>;
   /// Null when the user has none.
   const OfUser* of(std::string_view user) const;

@@ -26,7 +26,8 @@ void put_pusher(store::Connection& c, const Pusher& p, Position pos) {
   c.exec(kPut, p.user_id, p.app_id, p.pushkey, p.device_id, stored_definition(p), pos);
 }
 
-std::int64_t delete_pusher(store::Connection& c, std::string_view user, std::string_view app_id, std::string_view pushkey) {
+std::int64_t delete_pusher(store::Connection& c, std::string_view user, std::string_view app_id,
+                           std::string_view pushkey) {
   return c.exec(kDelete, user, app_id, pushkey);
 }
 

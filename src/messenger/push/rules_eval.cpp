@@ -63,16 +63,11 @@ std::int64_t level_for(const EvalContext& context, std::string_view key) {
 
 bool compare(Condition::Compare how, std::int64_t members, std::int64_t count) {
   switch (how) {
-    case Condition::Compare::Eq:
-      return members == count;
-    case Condition::Compare::Lt:
-      return members < count;
-    case Condition::Compare::Gt:
-      return members > count;
-    case Condition::Compare::Ge:
-      return members >= count;
-    case Condition::Compare::Le:
-      return members <= count;
+    case Condition::Compare::Eq: return members == count;
+    case Condition::Compare::Lt: return members < count;
+    case Condition::Compare::Gt: return members > count;
+    case Condition::Compare::Ge: return members >= count;
+    case Condition::Compare::Le: return members <= count;
   }
   return false;
 }
@@ -113,20 +108,13 @@ struct Evaluation {
 
   bool holds(const Condition& c) {
     switch (c.op) {
-      case Condition::Op::Never:
-        return false;
-      case Condition::Op::Match:
-        return match(c);
-      case Condition::Op::Is:
-        return is(c);
-      case Condition::Op::Contains:
-        return contains(c);
-      case Condition::Op::DisplayName:
-        return event.body_has_word(context.display_name, work);
-      case Condition::Op::MemberCount:
-        return compare(c.compare, context.joined_members, c.count);
-      case Condition::Op::Permission:
-        return context.sender_power_level >= level_for(context, c.text);
+      case Condition::Op::Never: return false;
+      case Condition::Op::Match: return match(c);
+      case Condition::Op::Is: return is(c);
+      case Condition::Op::Contains: return contains(c);
+      case Condition::Op::DisplayName: return event.body_has_word(context.display_name, work);
+      case Condition::Op::MemberCount: return compare(c.compare, context.joined_members, c.count);
+      case Condition::Op::Permission: return context.sender_power_level >= level_for(context, c.text);
     }
     return false;
   }
@@ -204,8 +192,7 @@ struct Evaluation {
         if (two && rules.enabled(OneToOne)) return OneToOne;
         if (rules.enabled(Message)) return Message;
         break;
-      default:
-        break;
+      default: break;
     }
     return {};
   }
@@ -260,22 +247,14 @@ EventView::Found EventView::lookup(const Path& path) const {
     return {.text = text_of(value), .value = value};
   };
   switch (path.root) {
-    case Path::Root::Type:
-      return {.text = fields_.type};
-    case Path::Root::Sender:
-      return {.text = fields_.sender};
-    case Path::Root::RoomId:
-      return {.text = fields_.room_id};
-    case Path::Root::EventId:
-      return {.text = fields_.event_id};
-    case Path::Root::StateKey:
-      return {.text = fields_.state_key};
-    case Path::Root::Body:
-      return {.text = body_, .value = fields_.content ? get(*fields_.content, "body") : nullptr};
-    case Path::Root::Content:
-      return below(fields_.content);
-    case Path::Root::Other:
-      return below(fields_.whole);
+    case Path::Root::Type: return {.text = fields_.type};
+    case Path::Root::Sender: return {.text = fields_.sender};
+    case Path::Root::RoomId: return {.text = fields_.room_id};
+    case Path::Root::EventId: return {.text = fields_.event_id};
+    case Path::Root::StateKey: return {.text = fields_.state_key};
+    case Path::Root::Body: return {.text = body_, .value = fields_.content ? get(*fields_.content, "body") : nullptr};
+    case Path::Root::Content: return below(fields_.content);
+    case Path::Root::Other: return below(fields_.whole);
   }
   return {};
 }

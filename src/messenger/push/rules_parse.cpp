@@ -37,16 +37,11 @@ bool read_count(std::string_view text, Condition& out) {
 
 std::string_view to_string(Kind kind) {
   switch (kind) {
-    case Kind::Override:
-      return "override";
-    case Kind::Content:
-      return "content";
-    case Kind::Room:
-      return "room";
-    case Kind::Sender:
-      return "sender";
-    case Kind::Underride:
-      return "underride";
+    case Kind::Override: return "override";
+    case Kind::Content: return "content";
+    case Kind::Room: return "room";
+    case Kind::Sender: return "sender";
+    case Kind::Underride: return "underride";
   }
   return {};
 }

@@ -10,7 +10,7 @@ constexpr std::size_t kCountMax = 5000;
 constexpr std::string_view kMainThread = "main";
 
 struct ReadUpto {
-  Position everything = 0;        ///< unthreaded receipts: all threads
+  Position everything = 0;  ///< unthreaded receipts: all threads
   const UserReceipts* receipts = nullptr;
 
   Position of(std::string_view thread) const {

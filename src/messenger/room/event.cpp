@@ -24,7 +24,8 @@ void Event::finish(std::string_view content) {
       const auto rel = get_string(*r, "rel_type");
       const auto id = get_string(*r, "event_id");
       if (rel && id) {
-        relation.emplace(Relation{std::string(*rel), std::string(*id), std::string(get_string(*r, "key").value_or(""))});
+        relation.emplace(
+            Relation{std::string(*rel), std::string(*id), std::string(get_string(*r, "key").value_or(""))});
       }
     }
   }

@@ -20,11 +20,11 @@ using journal::Position;
 struct Relation {
   std::string rel_type;
   std::string event_id;
-  std::string key;          ///< m.annotation
+  std::string key;  ///< m.annotation
 };
 
 struct Event {
-  Position pos = 0;         ///< 0 until committed
+  Position pos = 0;  ///< 0 until committed
   std::int64_t room_num = 0;
   std::string event_id;
   std::string type;
@@ -32,19 +32,19 @@ struct Event {
   std::optional<std::string> state_key;
   WallMs ts = 0;
   std::int64_t depth = 0;
-  std::string redacts;      ///< event id, for m.room.redaction
+  std::string redacts;  ///< event id, for m.room.redaction
   std::optional<Relation> relation;
 
   // What only the server knows.
-  std::string device;       ///< "user|device" that sent it, for unsigned.transaction_id
+  std::string device;  ///< "user|device" that sent it, for unsigned.transaction_id
   std::string txn_id;
-  std::string redacted_by;  ///< event id of the redaction that was applied
+  std::string redacted_by;     ///< event id of the redaction that was applied
   std::string redaction_json;  ///< that redaction as clients see it
   std::string prev_content;    ///< state events: content before, JSON text; empty when there was none
   std::string prev_sender;
   std::string replaces_state;
-  std::int32_t joined_members = 0;     ///< when it was sent: push rules ask it later
-  bool sender_may_notify_room = false; ///< likewise
+  std::int32_t joined_members = 0;      ///< when it was sent: push rules ask it later
+  bool sender_may_notify_room = false;  ///< likewise
 
   /// `{"content":…,"event_id":…,"origin_server_ts":…,"sender":…,["state_key":…,]"type":…` without the
   /// closing brace: what every client sees alike, made once.
@@ -78,12 +78,12 @@ std::string extra_of(const Event& e);
 
 /// Who looks, and in which clothes the event is shown.
 struct ClientView {
-  std::string_view device;            ///< "user|device" for transaction_id; may be empty
+  std::string_view device;  ///< "user|device" for transaction_id; may be empty
   bool with_room_id = false;
   std::string_view room_id;
-  std::string_view bundle;            ///< JSON text for unsigned["m.relations"], or empty
-  std::string_view membership;        ///< unsigned.membership (MSC4115), or empty
-  WallMs now = 0;                     ///< for unsigned.age
+  std::string_view bundle;      ///< JSON text for unsigned["m.relations"], or empty
+  std::string_view membership;  ///< unsigned.membership (MSC4115), or empty
+  WallMs now = 0;               ///< for unsigned.age
 };
 
 /// Appends the event as clients see it.

@@ -22,7 +22,7 @@ struct RoomRow {
 struct LoadedRoom {
   RoomRow row;
   std::vector<EventPtr> state;
-  std::vector<EventPtr> timeline;   ///< oldest first
+  std::vector<EventPtr> timeline;  ///< oldest first
   Position timeline_from = 0;
   struct StoredReceipt {
     std::string user, type, thread, event_id;

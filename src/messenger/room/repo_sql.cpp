@@ -31,17 +31,16 @@ constexpr Sql kReceipts{
     "SELECT user_id, type, thread_id, event_id, event_pos, pos, ts FROM receipts WHERE room_num = $1"};
 constexpr Sql kIsParent{"SELECT 1 FROM relations WHERE parent_id = $1 LIMIT 1"};
 
-constexpr Sql kInsertRoom{
-    "INSERT INTO rooms (num, room_id, version, creator, created_ms) VALUES ($1, $2, $3, $4, $5)"};
-constexpr Sql kInsertEvent{
-    "INSERT INTO events (pos, room_num, event_id, pdu, extra) VALUES ($1, $2, $3, $4, $5)"};
+constexpr Sql kInsertRoom{"INSERT INTO rooms (num, room_id, version, creator, created_ms) VALUES ($1, $2, $3, $4, $5)"};
+constexpr Sql kInsertEvent{"INSERT INTO events (pos, room_num, event_id, pdu, extra) VALUES ($1, $2, $3, $4, $5)"};
 constexpr Sql kLogState{"INSERT INTO room_state_log (room_num, type, state_key, pos) VALUES ($1, $2, $3, $4)"};
 constexpr Sql kSetState{
     "INSERT INTO room_state (room_num, type, state_key, pos) VALUES ($1, $2, $3, $4) "
     "ON CONFLICT (room_num, type, state_key) DO UPDATE SET pos = excluded.pos"};
 constexpr Sql kSetMembership{
     "INSERT INTO memberships (user_id, room_num, membership, pos, forgotten) VALUES ($1, $2, $3, $4, 0) "
-    "ON CONFLICT (user_id, room_num) DO UPDATE SET membership = excluded.membership, pos = excluded.pos, forgotten = 0"};
+    "ON CONFLICT (user_id, room_num) DO UPDATE SET membership = excluded.membership, pos = excluded.pos, forgotten = "
+    "0"};
 constexpr Sql kInsertRelation{
     "INSERT INTO relations (parent_id, pos, room_num, rel_type, type, sender, relation_key) "
     "VALUES ($1, $2, $3, $4, $5, $6, $7)"};
@@ -62,7 +61,9 @@ std::shared_ptr<Event> event_row(const Row& r) {
 
 }  // namespace
 
-std::optional<RoomRow> room_by_id(Connection& c, std::string_view room_id) { return c.one(kRoomById, room_row, room_id); }
+std::optional<RoomRow> room_by_id(Connection& c, std::string_view room_id) {
+  return c.one(kRoomById, room_row, room_id);
+}
 std::optional<RoomRow> room_by_num(Connection& c, std::int64_t num) { return c.one(kRoomByNum, room_row, num); }
 std::int64_t last_room_num(Connection& c) { return c.one_i64(kLastRoom).value_or(0); }
 
@@ -127,9 +128,12 @@ LoadedRoom load_room(Connection& c, RoomRow row, const store::LateIndex& by_room
   for (auto& e : out.state) {
     if (const auto it = shared.find(e->pos); it != shared.end()) e = it->second;
   }
-  c.each(kReceipts, [&](const Row& r) {
-    out.receipts.push_back({r.str(0), r.str(1), r.str(2), r.str(3), r.i64(4), r.i64(5), r.i64(6)});
-  }, num);
+  c.each(
+      kReceipts,
+      [&](const Row& r) {
+        out.receipts.push_back({r.str(0), r.str(1), r.str(2), r.str(3), r.i64(4), r.i64(5), r.i64(6)});
+      },
+      num);
   for (const auto& e : out.timeline) {
     if (c.one_i64(kIsParent, e->event_id)) out.parents.push_back(e->event_id);
   }
@@ -174,7 +178,8 @@ void set_state(Connection& c, std::int64_t room, std::string_view type, std::str
   c.exec(kLogState, room, type, key, pos);
   c.exec(kSetState, room, type, key, pos);
 }
-void set_membership(Connection& c, std::string_view user, std::int64_t room, std::string_view membership, Position pos) {
+void set_membership(Connection& c, std::string_view user, std::int64_t room, std::string_view membership,
+                    Position pos) {
   c.exec(kSetMembership, user, room, membership, pos);
 }
 void insert_relation(Connection& c, std::int64_t room, Position pos, const Event& e) {

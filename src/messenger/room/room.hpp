@@ -33,7 +33,7 @@ struct Receipt {
   std::string event_id;
   Position event_pos = 0;
   WallMs ts = 0;
-  Position pos = 0;        ///< when it came, in the order of all changes
+  Position pos = 0;  ///< when it came, in the order of all changes
 };
 /// One user's receipts in a room; key: (type, thread id or "").
 using UserReceipts = std::map<std::pair<std::string, std::string>, Receipt>;
@@ -41,7 +41,7 @@ using UserReceipts = std::map<std::pair<std::string, std::string>, Receipt>;
 class Room {
  public:
   using StateByKey = TextMap<EventPtr>;
-  using StateMap = TextMap<StateByKey>;   ///< type -> state_key -> event
+  using StateMap = TextMap<StateByKey>;  ///< type -> state_key -> event
 
   Room(std::int64_t room_num, std::string room_id, const RoomVersion& room_version)
       : num(room_num), id(std::move(room_id)), version(room_version) {}
@@ -56,7 +56,7 @@ class Room {
   const Event* state(std::string_view type, std::string_view key = "") const;
   EventPtr state_ptr(std::string_view type, std::string_view key = "") const;
   Membership membership(std::string_view user) const;
-  const StateByKey& members() const;      ///< every m.room.member, whatever the membership
+  const StateByKey& members() const;  ///< every m.room.member, whatever the membership
   std::size_t joined_count() const { return joined_count_; }
   std::size_t invited_count() const { return invited_count_; }
   bool encrypted() const { return state("m.room.encryption") != nullptr; }

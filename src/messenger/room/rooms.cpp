@@ -124,9 +124,8 @@ RoomPtr Rooms::adopt(RoomPtr loaded) {
 
 Task<Result<RoomPtr>> Rooms::get(std::string room_id) {
   if (auto room = find(room_id)) co_return room;
-  auto row = co_await readers_.read([&](store::Connection& c) -> Result<std::optional<repo::RoomRow>> {
-    return repo::room_by_id(c, room_id);
-  });
+  auto row = co_await readers_.read(
+      [&](store::Connection& c) -> Result<std::optional<repo::RoomRow>> { return repo::room_by_id(c, room_id); });
   if (!row) co_return std::unexpected(std::move(row.error()));
   if (!*row) co_return fail(Errc::NotFound, "No such room");
   std::vector<std::int64_t> nums{(*row)->num};
@@ -243,9 +242,8 @@ Task<Result<std::vector<EventPtr>>> Rooms::range(RoomPtr room, Position from, Po
   const std::size_t missing = limit - out.size();
   // Memory and table meet at `stored_to`, read in the same moment: nothing twice, nothing missed.
   const Position stored_to = std::min(to, by_room_.indexed_upto() + 1);
-  auto recent = dir == Direction::Backward
-                    ? by_room_.find_recent(static_cast<std::uint64_t>(room->num), to, missing)
-                    : by_room_.find_recent(static_cast<std::uint64_t>(room->num), to);
+  auto recent = dir == Direction::Backward ? by_room_.find_recent(static_cast<std::uint64_t>(room->num), to, missing)
+                                           : by_room_.find_recent(static_cast<std::uint64_t>(room->num), to);
   recent = within(std::move(recent), from, to);
   auto older = co_await readers_.read([&](store::Connection& c) -> Result<std::vector<EventPtr>> {
     using Order = store::LateIndex::Order;
@@ -293,7 +291,8 @@ Task<Result<std::vector<EventPtr>>> Rooms::state_between(RoomPtr room, Position 
     for (auto it = room->timeline().rbegin(); it != room->timeline().rend() && (*it)->pos > after; ++it) {
       const auto& e = *it;
       if (e->pos > upto || !e->is_state()) continue;
-      const bool newer = std::ranges::any_of(out, [&](const EventPtr& o) { return o->is_state(e->type, *e->state_key); });
+      const bool newer =
+          std::ranges::any_of(out, [&](const EventPtr& o) { return o->is_state(e->type, *e->state_key); });
       if (!newer) out.push_back(e);
     }
     std::ranges::reverse(out);

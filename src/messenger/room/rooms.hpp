@@ -98,7 +98,7 @@ class Rooms {
   std::unordered_map<std::int64_t, RoomPtr> by_num_;
   std::vector<RoomObserver*> observers_;
   std::int64_t last_num_ = 0;
-  std::size_t next_bucket_ = 0;   ///< of by_num_, where evict_some() goes on
+  std::size_t next_bucket_ = 0;  ///< of by_num_, where evict_some() goes on
   Position head_ = 0;
 };
 

@@ -69,7 +69,8 @@ Result<std::unique_ptr<Writer::Prepared>> Writer::prepare(const RoomPtr& room, N
 
   if (event.redact_target) {
     const auto levels = power_levels_of(room->version, state);
-    if (auto allowed = may_redact(levels, event.sender, event.redact_target->sender); !allowed) return std::unexpected(std::move(allowed.error()));
+    if (auto allowed = may_redact(levels, event.sender, event.redact_target->sender); !allowed)
+      return std::unexpected(std::move(allowed.error()));
     if (room->version.redacts_in_content) event.content["redacts"] = event.redact_target->event_id;
   }
 
@@ -206,8 +207,9 @@ Task<Result<std::vector<EventPtr>>> Writer::send_all(RoomPtr room, std::vector<N
     if (extra) TRY_DO(extra(tx));
     return all.empty() ? std::string() : all.back()->landed->event->event_id;
   };
-  Result<std::string> done = claim ? co_await journal_.submit(*std::move(claim), std::move(apply), journal::Guard::Guarded)
-                                   : co_await journal_.submit(std::move(apply), journal::Guard::Guarded);
+  Result<std::string> done =
+      claim ? co_await journal_.submit(*std::move(claim), std::move(apply), journal::Guard::Guarded)
+            : co_await journal_.submit(std::move(apply), journal::Guard::Guarded);
   if (!done) {
     for (const auto& e : made) room->crash(e);
     co_return std::unexpected(std::move(done.error()));

@@ -18,10 +18,10 @@ struct NewEvent {
   std::string type;
   std::optional<std::string> state_key;
   json::object content;
-  std::string device;              ///< "user|device", where a device sent it
+  std::string device;  ///< "user|device", where a device sent it
   std::string txn_id;
-  EventPtr redact_target;          ///< for m.room.redaction: what it redacts, committed
-  std::optional<WallMs> ts;        ///< appservices only
+  EventPtr redact_target;    ///< for m.room.redaction: what it redacts, committed
+  std::optional<WallMs> ts;  ///< appservices only
 };
 
 /// Extra rows of the same command (an alias, a directory entry); runs in the journal's transaction.
@@ -30,7 +30,8 @@ using ExtraRows = std::function<Result<>(journal::Tx&)>;
 
 class Writer {
  public:
-  Writer(Rooms& rooms, journal::Journal& journal, const Clock& clock) : rooms_(rooms), journal_(journal), clock_(clock) {}
+  Writer(Rooms& rooms, journal::Journal& journal, const Clock& clock)
+      : rooms_(rooms), journal_(journal), clock_(clock) {}
 
   /// Sends one event. With a claim the event id becomes the claim's answer.
   /// EventErrc::Forbidden by the room's rules; EventErrc::BadJson, TooLarge for what does not fit.

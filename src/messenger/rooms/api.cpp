@@ -39,8 +39,8 @@ RoomsApi::Answer RoomsApi::upgrade(net::Request& req, std::string room_id) {
     }
   }
   CO_TRY_DO(gate_.joins.take(session->user_id));
-  CO_TRY(const auto room, co_await upgrades_.upgrade(std::move(room_id), session->user_id, device_key(*session), *version,
-                                                     std::move(creators)));
+  CO_TRY(const auto room, co_await upgrades_.upgrade(std::move(room_id), session->user_id, device_key(*session),
+                                                     *version, std::move(creators)));
   co_return reply({{"replacement_room", room->id}});
 }
 

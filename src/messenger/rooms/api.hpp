@@ -9,7 +9,8 @@ namespace haechi::messenger {
 /// POST createRoom and upgrade.
 class RoomsApi {
  public:
-  RoomsApi(Gate& gate, RoomCreator& creator, Upgrades& upgrades) : gate_(gate), creator_(creator), upgrades_(upgrades) {}
+  RoomsApi(Gate& gate, RoomCreator& creator, Upgrades& upgrades)
+      : gate_(gate), creator_(creator), upgrades_(upgrades) {}
   void routes(net::Router& router);
 
  private:

@@ -21,7 +21,8 @@ Task<Result<RoomPtr>> RoomCreator::create(RoomPlan plan, std::string creator, st
 
   std::function<ExtraRows(const Room&)> extra;
   if (plan.alias || plan.published) {
-    extra = [alias = plan.alias, published = plan.published, creator, now = clock_.wall_ms()](const Room& room) -> ExtraRows {
+    extra = [alias = plan.alias, published = plan.published, creator,
+             now = clock_.wall_ms()](const Room& room) -> ExtraRows {
       return [alias, published, creator, now, num = room.num, id = room.id](journal::Tx& tx) -> Result<> {
         if (alias) TRY_DO(Directory::add_alias(tx, *alias, num, id, creator, now));
         if (published) Directory::set_published(tx, num, id, true);
@@ -29,7 +30,8 @@ Task<Result<RoomPtr>> RoomCreator::create(RoomPlan plan, std::string creator, st
       };
     };
   }
-  auto made = co_await create_from(*plan.version, std::move(events), std::move(creator), std::move(device), std::move(extra));
+  auto made =
+      co_await create_from(*plan.version, std::move(events), std::move(creator), std::move(device), std::move(extra));
   if (!made && made.error().is(EventErrc::Forbidden)) {
     // Only what the request itself asked for can break the rules of a new room.
     co_return fail(Errc::InvalidRoomState, std::move(made.error().message));

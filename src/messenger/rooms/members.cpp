@@ -137,7 +137,8 @@ Task<Result<>> Members::leave(RoomPtr room, Actor who, Reason reason) {
 }
 
 Task<Result<>> Members::invite(RoomPtr room, Actor who, std::string target, Reason reason) {
-  if (server_of(target) != server_of(who.user)) co_return fail(Errc::Forbidden, "This server does not talk to other servers");
+  if (server_of(target) != server_of(who.user))
+    co_return fail(Errc::Forbidden, "This server does not talk to other servers");
   CO_TRY(const auto profile, co_await profiles_.get(target));
   auto content = member_content("invite", profile);
   if (reason) content["reason"] = *reason;
@@ -175,9 +176,8 @@ Task<Result<>> Members::forget(std::string room_id, std::string user) {
 }
 
 Task<Result<std::vector<std::string>>> Members::joined_rooms(std::string user) {
-  co_return co_await readers_.read([&](store::Connection& c) -> Result<std::vector<std::string>> {
-    return repo::rooms::joined_rooms(c, user);
-  });
+  co_return co_await readers_.read(
+      [&](store::Connection& c) -> Result<std::vector<std::string>> { return repo::rooms::joined_rooms(c, user); });
 }
 
 }  // namespace haechi::messenger

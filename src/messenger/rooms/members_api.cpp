@@ -30,13 +30,18 @@ void MembersApi::routes(net::Router& router) {
   const S v3 = "/_matrix/client/v3";
   const S room = v3 + "/rooms/{roomId}";
   router.on<S>(Method::Post, room + "/join", [this](net::Request& req, S r) { return join(req, std::move(r)); });
-  router.on<S>(Method::Post, v3 + "/join/{roomIdOrAlias}", [this](net::Request& req, S r) { return join(req, std::move(r)); });
-  router.on<S>(Method::Post, v3 + "/knock/{roomIdOrAlias}", [this](net::Request& req, S r) { return knock(req, std::move(r)); });
+  router.on<S>(Method::Post, v3 + "/join/{roomIdOrAlias}",
+               [this](net::Request& req, S r) { return join(req, std::move(r)); });
+  router.on<S>(Method::Post, v3 + "/knock/{roomIdOrAlias}",
+               [this](net::Request& req, S r) { return knock(req, std::move(r)); });
   router.on<S>(Method::Post, room + "/leave", [this](net::Request& req, S r) { return leave(req, std::move(r)); });
   router.on<S>(Method::Post, room + "/invite", [this](net::Request& req, S r) { return invite(req, std::move(r)); });
-  router.on<S>(Method::Post, room + "/kick", [this](net::Request& req, S r) { return move(req, std::move(r), &Members::kick); });
-  router.on<S>(Method::Post, room + "/ban", [this](net::Request& req, S r) { return move(req, std::move(r), &Members::ban); });
-  router.on<S>(Method::Post, room + "/unban", [this](net::Request& req, S r) { return move(req, std::move(r), &Members::unban); });
+  router.on<S>(Method::Post, room + "/kick",
+               [this](net::Request& req, S r) { return move(req, std::move(r), &Members::kick); });
+  router.on<S>(Method::Post, room + "/ban",
+               [this](net::Request& req, S r) { return move(req, std::move(r), &Members::ban); });
+  router.on<S>(Method::Post, room + "/unban",
+               [this](net::Request& req, S r) { return move(req, std::move(r), &Members::unban); });
   router.on<S>(Method::Post, room + "/forget", [this](net::Request& req, S r) { return forget(req, std::move(r)); });
   router.add(Method::Get, v3 + "/joined_rooms", [this](net::Request& req) { return joined(req); });
 }

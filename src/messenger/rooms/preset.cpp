@@ -61,16 +61,17 @@ Result<> read_preset(RoomPlan& plan, const json::object& body) {
 Result<> read_alias(RoomPlan& plan, const json::object& body, std::string_view server_name) {
   TRY(const auto local, optional_string(body, "room_alias_name"));
   if (!local || local->empty()) return {};
-  const bool odd = std::ranges::any_of(*local, [](char c) {
-    return c == ':' || static_cast<unsigned char>(c) <= ' ' || c == 0x7f;
-  });
+  const bool odd =
+      std::ranges::any_of(*local, [](char c) { return c == ':' || static_cast<unsigned char>(c) <= ' ' || c == 0x7f; });
   auto alias = "#" + *local + ":" + std::string(server_name);
-  if (odd || !parse_room_alias(alias)) return fail(Errc::InvalidParam, "room_alias_name must be the local part of an alias");
+  if (odd || !parse_room_alias(alias))
+    return fail(Errc::InvalidParam, "room_alias_name must be the local part of an alias");
   plan.alias = std::move(alias);
   return {};
 }
 
-Result<> read_invites(RoomPlan& plan, const json::object& body, std::string_view creator, std::string_view server_name) {
+Result<> read_invites(RoomPlan& plan, const json::object& body, std::string_view creator,
+                      std::string_view server_name) {
   TRY(const auto* by_threepid, optional_array(body, "invite_3pid"));
   if (by_threepid && !by_threepid->empty()) {
     return fail(Errc::ThreepidDenied, "This server knows no identity server to invite by e-mail or phone");
@@ -112,7 +113,8 @@ Result<> read_initial_state(RoomPlan& plan, const json::object& body) {
 Result<> read_creators(RoomPlan& plan, std::string_view creator) {
   json::array creators;
   const auto add = [&](std::string_view user) {
-    const bool known = user == creator || std::ranges::any_of(creators, [&](const json::value& v) { return sv(v.get_string()) == user; });
+    const bool known = user == creator ||
+                       std::ranges::any_of(creators, [&](const json::value& v) { return sv(v.get_string()) == user; });
     if (!known) creators.emplace_back(user);
   };
   if (const auto* given = get(plan.creation_content, "additional_creators")) {
@@ -226,7 +228,8 @@ std::vector<PlannedEvent> room_events(const RoomPlan& plan, std::string_view cre
   std::vector<PlannedEvent> events;
   events.reserve(9 + plan.initial_state.size() + plan.invite.size());
   const auto given = [&](std::string_view type) {
-    return std::ranges::find_if(plan.initial_state, [&](const InitialState& s) { return s.type == type && s.state_key.empty(); });
+    return std::ranges::find_if(plan.initial_state,
+                                [&](const InitialState& s) { return s.type == type && s.state_key.empty(); });
   };
   const auto preset = [&](std::string_view type, std::string_view key, std::string_view value) {
     if (given(type) == plan.initial_state.end()) events.push_back({std::string(type), "", {{key, value}}});

@@ -25,10 +25,10 @@ struct RoomPlan {
   Preset preset = Preset::PrivateChat;
   bool published = false;
   bool is_direct = false;
-  std::optional<std::string> alias;   ///< whole: "#name:server"
+  std::optional<std::string> alias;  ///< whole: "#name:server"
   std::optional<std::string> name;
   std::optional<std::string> topic;
-  std::vector<std::string> invite;    ///< user ids, each once, never the creator
+  std::vector<std::string> invite;  ///< user ids, each once, never the creator
   std::vector<InitialState> initial_state;
   json::object creation_content;
   json::object power_levels_override;

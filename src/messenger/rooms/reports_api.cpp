@@ -31,10 +31,12 @@ void ReportsApi::routes(net::Router& router) {
   using net::Method;
   using S = std::string;
   const S v3 = "/_matrix/client/v3";
-  router.on<S>(Method::Post, v3 + "/rooms/{roomId}/report", [this](net::Request& req, S r) { return room(req, std::move(r)); });
+  router.on<S>(Method::Post, v3 + "/rooms/{roomId}/report",
+               [this](net::Request& req, S r) { return room(req, std::move(r)); });
   router.on<S, S>(Method::Post, v3 + "/rooms/{roomId}/report/{eventId}",
                   [this](net::Request& req, S r, S e) { return event(req, std::move(r), std::move(e)); });
-  router.on<S>(Method::Post, v3 + "/users/{userId}/report", [this](net::Request& req, S u) { return user(req, std::move(u)); });
+  router.on<S>(Method::Post, v3 + "/users/{userId}/report",
+               [this](net::Request& req, S u) { return user(req, std::move(u)); });
 }
 
 ReportsApi::Answer ReportsApi::keep(Report report) {

@@ -32,7 +32,11 @@ std::optional<std::string_view> order_of(const Event& child) {
 bool suggested(const Event& child) { return get_flag(child.object(), "suggested"); }
 
 json::object stripped(const Event& e) {
-  return {{"type", e.type}, {"state_key", *e.state_key}, {"sender", e.sender}, {"content", e.object()}, {"origin_server_ts", e.ts}};
+  return {{"type", e.type},
+          {"state_key", *e.state_key},
+          {"sender", e.sender},
+          {"content", e.object()},
+          {"origin_server_ts", e.ts}};
 }
 
 json::array allowed_rooms(const Room& room) {
@@ -90,7 +94,8 @@ std::vector<EventPtr> ordered_children(const Room& space) {
 json::object room_summary(const Room& room) {
   auto o = to_json(public_room_of(room));
   o["room_version"] = room.version.id;
-  if (const auto algorithm = text_of(room, "m.room.encryption", "algorithm"); !algorithm.empty()) o["encryption"] = algorithm;
+  if (const auto algorithm = text_of(room, "m.room.encryption", "algorithm"); !algorithm.empty())
+    o["encryption"] = algorithm;
   if (is_restricted(room)) o["allowed_room_ids"] = allowed_rooms(room);
   return o;
 }

@@ -21,11 +21,11 @@ class Spaces {
     std::size_t limit = 50;
     std::size_t max_depth = 50;
     bool suggested_only = false;
-    std::string from;      ///< opaque; empty to begin
+    std::string from;  ///< opaque; empty to begin
   };
   struct Page {
     json::array rooms;
-    std::string next;      ///< empty at the end
+    std::string next;  ///< empty at the end
   };
   /// Errc::Forbidden when the user may not see the root, Errc::InvalidParam for a token that is not of this walk.
   Task<Result<Page>> hierarchy(std::string root, std::string user, Walk walk);

@@ -13,7 +13,8 @@ constexpr std::int64_t kPageMax = 100;
 Result<std::optional<std::int64_t>> number(const net::Request& req, std::string_view name, std::int64_t min) {
   if (!req.param(name)) return std::nullopt;
   const auto n = req.param_int(name);
-  if (!n || *n < min) return fail(Errc::InvalidParam, std::string(name) + " must be a number from " + std::to_string(min) + " on");
+  if (!n || *n < min)
+    return fail(Errc::InvalidParam, std::string(name) + " must be a number from " + std::to_string(min) + " on");
   return n;
 }
 
@@ -58,7 +59,8 @@ SpacesApi::Answer SpacesApi::hierarchy(net::Request& req, std::string room_id) {
   if (limit) walk.limit = static_cast<std::size_t>(std::min(*limit, kPageMax));
   if (depth) walk.max_depth = static_cast<std::size_t>(*depth);
   const auto suggested = req.param("suggested_only").value_or("false");
-  if (suggested != "true" && suggested != "false") co_return fail(Errc::InvalidParam, "suggested_only must be true or false");
+  if (suggested != "true" && suggested != "false")
+    co_return fail(Errc::InvalidParam, "suggested_only must be true or false");
   walk.suggested_only = suggested == "true";
   walk.from = req.param("from").value_or("");
   CO_TRY(auto page, co_await spaces_.hierarchy(std::move(room_id), session->user_id, std::move(walk)));

@@ -10,7 +10,7 @@ namespace {
 
 /// "Servers SHOULD transfer" these: what the room is, not what happened in it.
 constexpr std::string_view kCopied[] = {
-    "m.room.server_acl",  "m.room.encryption",         "m.room.name",       "m.room.avatar",  "m.room.topic",
+    "m.room.server_acl",   "m.room.encryption",         "m.room.name",       "m.room.avatar", "m.room.topic",
     "m.room.guest_access", "m.room.history_visibility", "m.room.join_rules",
 };
 

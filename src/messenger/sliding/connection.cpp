@@ -62,7 +62,9 @@ void Connection::restart() {
   view = {};
 }
 
-std::string pos_text(std::int64_t counter, const SyncToken& token) { return fmt::format("{}/{}", counter, token.text()); }
+std::string pos_text(std::int64_t counter, const SyncToken& token) {
+  return fmt::format("{}/{}", counter, token.text());
+}
 
 std::optional<SyncToken> parse_pos(std::string_view text) {
   const auto slash = text.find('/');
@@ -105,9 +107,15 @@ ConnectionPtr Connections::make(const std::string& device, std::string_view id) 
 }
 
 bool BumpStamps::lifts(std::string_view type) {
-  static constexpr std::array<std::string_view, 9> kTypes{
-      "m.room.create", "m.room.message", "m.room.encrypted", "m.sticker",      "m.call.invite",
-      "m.poll.start",  "m.beacon_info",  "org.matrix.msc3381.poll.start",     "org.matrix.msc3672.beacon_info"};
+  static constexpr std::array<std::string_view, 9> kTypes{"m.room.create",
+                                                          "m.room.message",
+                                                          "m.room.encrypted",
+                                                          "m.sticker",
+                                                          "m.call.invite",
+                                                          "m.poll.start",
+                                                          "m.beacon_info",
+                                                          "org.matrix.msc3381.poll.start",
+                                                          "org.matrix.msc3672.beacon_info"};
   return std::ranges::find(kTypes, type) != kTypes.end();
 }
 

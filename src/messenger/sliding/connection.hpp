@@ -19,15 +19,15 @@ namespace haechi::messenger::sliding {
 
 /// One room as far as the client knows it.
 struct Sent {
-  Position upto = 0;                        ///< its events up to here were considered
-  Membership membership = Membership::None; ///< of the user, as told
+  Position upto = 0;                         ///< its events up to here were considered
+  Membership membership = Membership::None;  ///< of the user, as told
   std::size_t timeline_limit = 0;
-  std::shared_ptr<const RequiredState> state;   ///< everything that was ever asked for: changes to it keep coming
-  std::shared_ptr<const TextSet> members;   ///< given because of "$LAZY"; may be null
+  std::shared_ptr<const RequiredState> state;  ///< everything that was ever asked for: changes to it keep coming
+  std::shared_ptr<const TextSet> members;      ///< given because of "$LAZY"; may be null
   Counts unread;
-  Position receipts_upto = 0;               ///< 0: none were sent
-  bool typing = false;                      ///< was sent, now only changes are
-  bool account_data = false;                ///< likewise
+  Position receipts_upto = 0;  ///< 0: none were sent
+  bool typing = false;         ///< was sent, now only changes are
+  bool account_data = false;   ///< likewise
 };
 using SentPtr = std::shared_ptr<const Sent>;
 using SentRooms = std::unordered_map<std::int64_t, SentPtr>;
@@ -35,31 +35,31 @@ using SentRooms = std::unordered_map<std::int64_t, SentPtr>;
 /// The rooms that a request looks at, and how: kept while nothing moves.
 struct View {
   std::size_t fingerprint = 0;
-  Position upto = -1;                       ///< valid while nothing was touched after this
-  bool settled = false;                     ///< an answer has dealt with every room in it
-  std::vector<std::pair<std::string, std::size_t>> counts;   ///< list name, rooms in it
+  Position upto = -1;                                       ///< valid while nothing was touched after this
+  bool settled = false;                                     ///< an answer has dealt with every room in it
+  std::vector<std::pair<std::string, std::size_t>> counts;  ///< list name, rooms in it
   struct Seen {
     ConfigPtr config;
-    bool account_data = false, receipts = false, typing = false;   ///< within the extension's scope
+    bool account_data = false, receipts = false, typing = false;  ///< within the extension's scope
   };
   std::unordered_map<std::int64_t, Seen> rooms;
 };
 
 struct Connection {
   std::string id;
-  std::int64_t counter = 0;                 ///< of answers
-  std::uint64_t requests = 0;               ///< the newest request wins over those still waiting
+  std::int64_t counter = 0;    ///< of answers
+  std::uint64_t requests = 0;  ///< the newest request wins over those still waiting
 
-  SentRooms rooms;                          ///< as the client has confirmed
-  std::string confirmed;                    ///< its position; empty for a new connection
-  SentRooms pending;                        ///< what the last answer changed
-  std::string last;                         ///< position of the last answer
+  SentRooms rooms;        ///< as the client has confirmed
+  std::string confirmed;  ///< its position; empty for a new connection
+  SentRooms pending;      ///< what the last answer changed
+  std::string last;       ///< position of the last answer
 
   // Derived data; safe to keep whatever the client does.
   View view;
-  Position data_upto = -1;                  ///< direct and tags are of then
-  TextSet direct;                           ///< room ids in m.direct
-  TextMap<TextSet> tags;                    ///< by room id
+  Position data_upto = -1;  ///< direct and tags are of then
+  TextSet direct;           ///< room ids in m.direct
+  TextMap<TextSet> tags;    ///< by room id
 
   SentPtr sent(std::int64_t room) const;
   /// The client came with `pos`: its state becomes the one that counts. False when unknown.
@@ -89,9 +89,9 @@ class Connections {
  private:
   struct Device {
     std::string key;
-    std::vector<ConnectionPtr> connections;   ///< the one used last is the last
+    std::vector<ConnectionPtr> connections;  ///< the one used last is the last
   };
-  std::list<Device> recent_;                  ///< front: used last
+  std::list<Device> recent_;  ///< front: used last
   TextMap<std::list<Device>::iterator> by_key_;
   std::size_t count_ = 0;
 };

@@ -28,7 +28,8 @@ Task<Result<>> SlidingSync::extensions(Pass& pass) {
 
   if (ask.to_device) {
     const Position since = std::min(ask.to_device_since, pass.now.pos);
-    CO_TRY(const auto mail, co_await sources_.to_device.read(pass.user, device, since, pass.now.pos, ask.to_device_limit));
+    CO_TRY(const auto mail,
+           co_await sources_.to_device.read(pass.user, device, since, pass.now.pos, ask.to_device_limit));
     comma(out);
     out += "\"to_device\":{\"next_batch\":\"" + std::to_string(mail.upto) + "\",\"events\":[";
     for (const auto& e : mail.events) {
@@ -147,7 +148,8 @@ void SlidingSync::receipts_and_typing(Pass& pass) {
     if (seen.typing && (!sent || !sent->typing || room->typing.stamp > pass.since.stamp)) {
       // Nobody typing is only news to who was told of somebody.
       const bool first = !sent || !sent->typing;
-      if (!first || !room->typing.until.empty()) append_room(typing, room->id, "m.typing", typing_content(*room, *pass.user));
+      if (!first || !room->typing.until.empty())
+        append_room(typing, room->id, "m.typing", typing_content(*room, *pass.user));
       if (first) pass.edit(num).typing = true;
     }
   }

@@ -57,7 +57,7 @@ class RequiredState {
   }
 
  private:
-  TextMap<TextSet> keys_;   ///< type -> state keys
+  TextMap<TextSet> keys_;  ///< type -> state keys
   bool lazy_ = false;
 };
 
@@ -88,11 +88,11 @@ struct RoomTraits {
 /// `children`: ids of the rooms in the spaces that the filter names.
 bool matches(const ListFilters& filters, const RoomTraits& room, const TextSet& children);
 
-using Range = std::pair<std::size_t, std::size_t>;   ///< both ends included
+using Range = std::pair<std::size_t, std::size_t>;  ///< both ends included
 
 struct ListRequest {
   std::string name;
-  std::optional<std::vector<Range>> ranges;   ///< nothing: all rooms
+  std::optional<std::vector<Range>> ranges;  ///< nothing: all rooms
   ListFilters filters;
   ConfigPtr config;
 };
@@ -103,7 +103,7 @@ std::vector<std::size_t> places(const std::optional<std::vector<Range>>& ranges,
 /// Extensions that speak of rooms may be narrowed to some lists and subscriptions.
 struct RoomsExtension {
   bool enabled = false;
-  std::optional<std::vector<std::string>> lists, rooms;   ///< nothing or "*": all
+  std::optional<std::vector<std::string>> lists, rooms;  ///< nothing or "*": all
   bool wants_list(std::string_view name) const;
   bool wants_subscription(std::string_view room_id) const;
 };
@@ -119,7 +119,7 @@ struct Extensions {
 struct Request {
   std::string conn_id;
   std::vector<ListRequest> lists;
-  TextMap<ConfigPtr> subscriptions;   ///< by room id
+  TextMap<ConfigPtr> subscriptions;  ///< by room id
   Extensions extensions;
   /// Equal for equal lists, subscriptions and extension scopes.
   std::size_t fingerprint = 0;

@@ -71,9 +71,10 @@ void append_summary(std::string& out, const Room& room, std::string_view self, P
 
 void append_counts(std::string& out, const Room& room, const Counts& unread, Position bump, bool direct) {
   comma(out);
-  fmt::format_to(std::back_inserter(out),
-                 "\"joined_count\":{},\"invited_count\":{},\"notification_count\":{},\"highlight_count\":{},\"bump_stamp\":{}",
-                 room.joined_count(), room.invited_count(), unread.notify, unread.highlight, bump);
+  fmt::format_to(
+      std::back_inserter(out),
+      "\"joined_count\":{},\"invited_count\":{},\"notification_count\":{},\"highlight_count\":{},\"bump_stamp\":{}",
+      room.joined_count(), room.invited_count(), unread.notify, unread.highlight, bump);
   if (direct) out += ",\"is_dm\":true";
 }
 
@@ -158,7 +159,8 @@ Task<Result<>> SlidingSync::room_block(Pass& pass, RoomPtr room, const RoomRef r
     limited = newest.limited;
   }
   const Position start = events.empty() ? upto + 1 : events.front()->pos;
-  const auto live = std::ranges::count_if(events, [&](const EventPtr& e) { return !pass.initial && e->pos > pass.since.pos; });
+  const auto live =
+      std::ranges::count_if(events, [&](const EventPtr& e) { return !pass.initial && e->pos > pass.since.pos; });
 
   std::vector<EventPtr> state;
   if (sees) {

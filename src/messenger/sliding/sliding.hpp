@@ -15,7 +15,7 @@ namespace haechi::messenger {
 struct SlidingSyncRequest {
   SessionPtr session;
   sliding::Request body;
-  std::string pos;            ///< empty: a new connection
+  std::string pos;  ///< empty: a new connection
   Duration timeout{};
   std::string set_presence;
 };
@@ -24,7 +24,8 @@ struct SlidingSyncRequest {
 /// node does not know is told so (Errc::UnknownPos) and begins anew.
 class SlidingSync {
  public:
-  SlidingSync(Loop& loop, Rooms& rooms, Users& users, Visibility& visibility, journal::Journal& journal, SyncSources sources);
+  SlidingSync(Loop& loop, Rooms& rooms, Users& users, Visibility& visibility, journal::Journal& journal,
+              SyncSources sources);
 
   /// The response body. Answers at once when there is anything, else when
   /// something comes or the timeout is over. `canceller` ends the wait early.

@@ -53,12 +53,14 @@ Task<Result<>> SlidingSync::refresh_view(Pass& pass) {
   if (!pass.initial) {
     pass.all_touched = user.touched_from > pass.since.pos;
     for (auto it = user.touched.rbegin(); it != user.touched.rend() && it->pos > pass.since.pos; ++it) {
-      if (const auto ref = user.rooms.find(it->room_num); ref != user.rooms.end()) pass.touched.insert(ref->second.room_id);
+      if (const auto ref = user.rooms.find(it->room_num); ref != user.rooms.end())
+        pass.touched.insert(ref->second.room_id);
     }
   }
   {
     const auto& view = connection.view;
-    const bool moved = user.touched_from > view.upto || (!user.touched.empty() && user.touched.back().pos > view.upto) ||
+    const bool moved = user.touched_from > view.upto ||
+                       (!user.touched.empty() && user.touched.back().pos > view.upto) ||
                        user.account_data_pos > view.upto;
     if (view.upto >= 0 && view.fingerprint == body.fingerprint && !moved) co_return {};
   }
@@ -104,7 +106,8 @@ Task<Result<>> SlidingSync::refresh_view(Pass& pass) {
     const Position stamp = membership == Membership::Join ? bumps_.of(*room) : ref->second.pos;
     all.push_back({stamp, num, std::move(room), membership});
   }
-  std::ranges::sort(all, [](const Entry& a, const Entry& b) { return std::pair(a.stamp, a.num) > std::pair(b.stamp, b.num); });
+  std::ranges::sort(
+      all, [](const Entry& a, const Entry& b) { return std::pair(a.stamp, a.num) > std::pair(b.stamp, b.num); });
 
   sliding::View view{.fingerprint = body.fingerprint, .upto = upto};
   Merger merger;

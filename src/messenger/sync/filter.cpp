@@ -32,7 +32,8 @@ Result<std::vector<std::string>> strings_or_none(const json::object& o, std::str
 /// Lists of ids are checked: a filter that can never match is a client's mistake.
 Result<> check_each(const std::vector<std::string>& list, std::string_view key, bool (*valid)(std::string_view)) {
   for (const auto& item : list) {
-    if (!valid(item)) return fail(Errc::InvalidParam, std::string(key) + " names \"" + item + "\", which is no such id");
+    if (!valid(item))
+      return fail(Errc::InvalidParam, std::string(key) + " names \"" + item + "\", which is no such id");
   }
   return {};
 }
@@ -68,7 +69,9 @@ bool glob_any(const std::vector<std::string>& patterns, std::string_view text) {
   });
 }
 
-bool has(const std::vector<std::string>& list, std::string_view text) { return std::ranges::find(list, text) != list.end(); }
+bool has(const std::vector<std::string>& list, std::string_view text) {
+  return std::ranges::find(list, text) != list.end();
+}
 
 Result<EventFilter> event_filter(const json::object& o, std::string_view key) {
   EventFilter f;
@@ -102,7 +105,8 @@ bool RoomEventFilter::matches_room(std::string_view room_id) const {
 bool RoomEventFilter::matches(const Event& e) const {
   if (!EventFilter::matches(e.type, e.sender)) return false;
   if (contains_url) {
-    const bool url = e.content().find("\"url\":") != std::string_view::npos && get_string(e.object(), "url").has_value();
+    const bool url =
+        e.content().find("\"url\":") != std::string_view::npos && get_string(e.object(), "url").has_value();
     if (url != *contains_url) return false;
   }
   return true;
@@ -138,7 +142,8 @@ Result<Filter> Filter::parse(const json::object& definition) {
   if (const auto* format = get(definition, "event_format"); format && !format->is_null()) {
     if (!format->is_string()) return fail(Errc::BadJson, "event_format must be a string");
     const auto text = sv(format->get_string());
-    if (text != "client" && text != "federation") return fail(Errc::InvalidParam, "event_format is client or federation");
+    if (text != "client" && text != "federation")
+      return fail(Errc::InvalidParam, "event_format is client or federation");
     f.federation_format = text == "federation";
   }
   const auto* room = get(definition, "room");

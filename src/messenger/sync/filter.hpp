@@ -11,7 +11,7 @@
 namespace haechi::messenger {
 
 struct EventFilter {
-  std::optional<std::vector<std::string>> types;     ///< globs
+  std::optional<std::vector<std::string>> types;  ///< globs
   std::vector<std::string> not_types;
   std::optional<std::vector<std::string>> senders;
   std::vector<std::string> not_senders;
@@ -34,7 +34,9 @@ struct RoomEventFilter : EventFilter {
 
   bool matches_room(std::string_view room_id) const;
   bool matches(const Event& e) const;
-  bool everything() const { return all() && !contains_url && related_by_rel_types.empty() && related_by_senders.empty(); }
+  bool everything() const {
+    return all() && !contains_url && related_by_rel_types.empty() && related_by_senders.empty();
+  }
 };
 
 struct Filter {
@@ -43,7 +45,7 @@ struct Filter {
   std::vector<std::string> not_rooms;
   bool include_leave = false;
   RoomEventFilter timeline, state, ephemeral, room_account_data;
-  std::vector<std::string> event_fields;   ///< kept; answers carry at least these
+  std::vector<std::string> event_fields;  ///< kept; answers carry at least these
   bool federation_format = false;
 
   bool wants_room(std::string_view room_id) const;

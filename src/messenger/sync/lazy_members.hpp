@@ -17,7 +17,7 @@ class LazyMembers {
 
  private:
   static constexpr std::size_t kDevicesMax = 20'000;
-  static constexpr std::size_t kMarksMax = 2'000'000;   ///< of all devices together
+  static constexpr std::size_t kMarksMax = 2'000'000;  ///< of all devices together
   struct Seen {
     std::string device;
     std::unordered_map<std::int64_t, TextSet> rooms;

@@ -9,8 +9,8 @@ namespace haechi::messenger {
 
 /// The newest events of a room that somebody may and wants to see.
 struct Newest {
-  std::vector<EventPtr> events;   ///< oldest first
-  bool limited = false;           ///< there are others in the range
+  std::vector<EventPtr> events;  ///< oldest first
+  bool limited = false;          ///< there are others in the range
 };
 
 /// At most `limit` with after < pos <= upto. Looks at a bounded number of events:

@@ -45,7 +45,8 @@ std::vector<std::string_view> heroes(const Room& room, std::string_view self) {
   return out;
 }
 
-std::string receipt_content(const Room& room, const UserState& user, Position after, Position upto, const TextSet* only) {
+std::string receipt_content(const Room& room, const UserState& user, Position after, Position upto,
+                            const TextSet* only) {
   // event id -> type -> user -> receipt
   json::object content;
   for (const auto& [who, receipts] : room.receipts) {

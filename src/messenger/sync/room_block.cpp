@@ -30,7 +30,8 @@ void append_summary(std::string& out, const Room& room, std::string_view self) {
 }
 
 void append_counts(std::string& out, const Counts& c) {
-  fmt::format_to(std::back_inserter(out), "{{\"highlight_count\":{},\"notification_count\":{}}}", c.highlight, c.notify);
+  fmt::format_to(std::back_inserter(out), "{{\"highlight_count\":{},\"notification_count\":{}}}", c.highlight,
+                 c.notify);
 }
 
 /// As the filter wants to see it.
@@ -54,7 +55,8 @@ Task<Result<bool>> Sync::timeline_and_state(Pass& pass, RoomPtr room, Position s
   std::vector<EventPtr> events;
   bool limited = false;
   if (filter.timeline.matches_room(room->id)) {
-    CO_TRY(auto newest, co_await newest_events(rooms_, visibility_, pass.user, room, since, upto, limit, &filter.timeline));
+    CO_TRY(auto newest,
+           co_await newest_events(rooms_, visibility_, pass.user, room, since, upto, limit, &filter.timeline));
     events = std::move(newest.events);
     limited = newest.limited;
   } else {
@@ -123,7 +125,7 @@ Task<Result<bool>> Sync::timeline_and_state(Pass& pass, RoomPtr room, Position s
   }
   fmt::format_to(std::back_inserter(out), "],\"limited\":{},\"prev_batch\":\"{}\"}}", limited, page_token(start));
 
-  const std::string_view name = request.style == StateStyle::Before ? "state"
+  const std::string_view name = request.style == StateStyle::Before  ? "state"
                                 : request.style == StateStyle::After ? "state_after"
                                                                      : "org.matrix.msc4222.state_after";
   comma(out);

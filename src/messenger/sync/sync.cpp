@@ -24,12 +24,14 @@ void append_list(std::string& out, std::string_view key, const std::vector<std::
 
 }  // namespace
 
-Sync::Sync(Loop& loop, Rooms& rooms, Users& users, Visibility& visibility, journal::Journal& journal, SyncSources sources)
+Sync::Sync(Loop& loop, Rooms& rooms, Users& users, Visibility& visibility, journal::Journal& journal,
+           SyncSources sources)
     : loop_(loop), rooms_(rooms), users_(users), visibility_(visibility), journal_(journal), sources_(sources) {}
 
 Sync::Pass Sync::begin(const SyncRequest& request, UserPtr user) {
   const auto& session = *request.session;
-  Pass pass{.request = request, .user = std::move(user), .device = device_key(session), .since = {}, .now = {}, .out = {}};
+  Pass pass{
+      .request = request, .user = std::move(user), .device = device_key(session), .since = {}, .now = {}, .out = {}};
   sources_.presence.seen(session.user_id, request.set_presence, session.device_id);
   if (!request.since) {
     lazy_.reset(pass.device);
@@ -92,7 +94,8 @@ Task<Result<bool>> Sync::build(Pass& pass) {
   out += '{';
   pass.anything = false;
 
-  CO_TRY(auto mail, co_await sources_.to_device.read(pass.user, device_id, pass.since.to_device, pass.now.pos, kToDeviceMax));
+  CO_TRY(auto mail,
+         co_await sources_.to_device.read(pass.user, device_id, pass.since.to_device, pass.now.pos, kToDeviceMax));
   pass.now.to_device = mail.upto;
   if (!mail.events.empty()) {
     append_list(out, "to_device", mail.events);
@@ -113,9 +116,11 @@ Task<Result<bool>> Sync::build(Pass& pass) {
   CO_TRY(const auto counts, co_await sources_.key_counts.key_counts(pass.user, device_id));
   // A device that runs out of keys must hear of it at once.
   const auto& keys_moved = pass.user->one_time_key_pos;
-  if (const auto it = keys_moved.find(device_id); it != keys_moved.end() && it->second > pass.since.pos) pass.anything = true;
+  if (const auto it = keys_moved.find(device_id); it != keys_moved.end() && it->second > pass.since.pos)
+    pass.anything = true;
   comma(out);
-  out += "\"device_one_time_keys_count\":" + counts.one_time + ",\"device_unused_fallback_key_types\":" + counts.unused_fallback;
+  out += "\"device_one_time_keys_count\":" + counts.one_time +
+         ",\"device_unused_fallback_key_types\":" + counts.unused_fallback;
 
   const Position account_since = pass.full() ? 0 : pass.since.pos;
   CO_TRY(const auto data, co_await sources_.account_data.changed(pass.user, account_since, pass.now.pos));
@@ -123,7 +128,8 @@ Task<Result<bool>> Sync::build(Pass& pass) {
   std::string global;
   for (const auto& d : data) {
     if (!d.room_id.empty()) {
-      if (filter.room_account_data.EventFilter::matches(d.type, {}) && filter.room_account_data.matches_room(d.room_id)) {
+      if (filter.room_account_data.EventFilter::matches(d.type, {}) &&
+          filter.room_account_data.matches_room(d.room_id)) {
         room_data[d.room_id].push_back(&d);
       }
     } else if (filter.account_data.matches(d.type, {})) {

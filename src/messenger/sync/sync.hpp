@@ -63,8 +63,8 @@ class Sync {
   Task<Result<bool>> joined(Pass& pass, RoomPtr room, std::string& out);
   Task<Result<bool>> left(Pass& pass, RoomPtr room, Position upto, std::string& out);
   void invited(Pass& pass, const Room& room, std::string& out) const;
-  Task<Result<bool>> timeline_and_state(Pass& pass, RoomPtr room, Position since, Position upto, bool full, bool self_joined,
-                                        std::string& out);
+  Task<Result<bool>> timeline_and_state(Pass& pass, RoomPtr room, Position since, Position upto, bool full,
+                                        bool self_joined, std::string& out);
   static bool append_room_data(const Pass& pass, const Room& room, std::string& out);
   bool ephemeral(Pass& pass, const Room& room, Position since, bool full, std::string& out) const;
 

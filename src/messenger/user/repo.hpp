@@ -11,8 +11,8 @@ namespace haechi::messenger::repo {
 
 struct LoadedUser {
   std::vector<std::pair<std::int64_t, RoomRef>> rooms;
-  std::string push_rules;                    ///< stored JSON or empty
-  std::string ignored;                       ///< content of m.ignored_user_list or empty
+  std::string push_rules;  ///< stored JSON or empty
+  std::string ignored;     ///< content of m.ignored_user_list or empty
   Position account_data_pos = 0;
   std::vector<std::pair<std::string, Position>> to_device;
 };

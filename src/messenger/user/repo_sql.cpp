@@ -16,18 +16,24 @@ constexpr Sql kToDevice{"SELECT device_id, MAX(pos) FROM to_device WHERE user_id
 
 LoadedUser load_user(store::Connection& c, std::string_view user) {
   LoadedUser out;
-  c.each(kMemberships, [&](const Row& r) {
-    out.rooms.emplace_back(r.i64(0), RoomRef{.room_id = r.str(1),
-                                             .membership = membership_of(r.text(2)),
-                                             .pos = r.i64(3),
-                                             .forgotten = r.i64(4) != 0,
-                                             .unread = {}});
-  }, user);
+  c.each(
+      kMemberships,
+      [&](const Row& r) {
+        out.rooms.emplace_back(r.i64(0), RoomRef{.room_id = r.str(1),
+                                                 .membership = membership_of(r.text(2)),
+                                                 .pos = r.i64(3),
+                                                 .forgotten = r.i64(4) != 0,
+                                                 .unread = {}});
+      },
+      user);
   out.account_data_pos = c.one_i64(kAccountData, user).value_or(0);
-  c.each(kPushRules, [&](const Row& r) {
-    out.push_rules = r.str(0);
-    out.account_data_pos = std::max(out.account_data_pos, r.i64(1));
-  }, user);
+  c.each(
+      kPushRules,
+      [&](const Row& r) {
+        out.push_rules = r.str(0);
+        out.account_data_pos = std::max(out.account_data_pos, r.i64(1));
+      },
+      user);
   c.each(kIgnored, [&](const Row& r) { out.ignored = r.str(0); }, user);
   c.each(kToDevice, [&](const Row& r) { out.to_device.emplace_back(r.str(0), r.i64(1)); }, user);
   return out;

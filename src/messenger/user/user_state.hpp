@@ -22,16 +22,16 @@ struct Counts {
   bool operator==(const Counts&) const = default;
 };
 struct Unread {
-  Position upto = 0;               ///< events up to here are counted; 0: nothing is known yet
+  Position upto = 0;  ///< events up to here are counted; 0: nothing is known yet
   Counts main;
-  TextMap<Counts> threads;         ///< by thread root; only with something unread
+  TextMap<Counts> threads;  ///< by thread root; only with something unread
 };
 
 struct RoomRef {
   std::string room_id;
-  RoomPtr room;                    ///< held while joined; else null
+  RoomPtr room;  ///< held while joined; else null
   Membership membership = Membership::None;
-  Position pos = 0;                ///< of the membership event
+  Position pos = 0;  ///< of the membership event
   bool forgotten = false;
   Unread unread;
 };
@@ -46,17 +46,17 @@ class UserState {
   /// Every room the user has or had to do with; key: room number.
   std::unordered_map<std::int64_t, RoomRef> rooms;
   push::Ruleset rules;
-  TextSet ignored;                               ///< m.ignored_user_list
+  TextSet ignored;  ///< m.ignored_user_list
 
   // How far each stream has moved; a sync since a later position need not ask SQL.
   Position account_data_pos = 0;
-  Position last_pos = 0;                         ///< newest change of any kind that may concern this user
-  TextMap<Position> to_device_pos;               ///< by device: newest message still there
-  Position device_list_pos = 0;                  ///< newest device-list change of anybody whose rooms are shared
-  std::int64_t ephemeral_stamp = 0;              ///< newest typing or presence change, microseconds
+  Position last_pos = 0;                               ///< newest change of any kind that may concern this user
+  TextMap<Position> to_device_pos;                     ///< by device: newest message still there
+  Position device_list_pos = 0;                        ///< newest device-list change of anybody whose rooms are shared
+  std::int64_t ephemeral_stamp = 0;                    ///< newest typing or presence change, microseconds
   TextMap<TextMap<std::int64_t>> one_time_key_counts;  ///< device -> algorithm -> left; filled on demand
   TextMap<std::vector<std::string>> unused_fallback;   ///< device -> algorithms; filled on demand
-  TextMap<Position> one_time_key_pos;            ///< device -> newest change of these that this node saw
+  TextMap<Position> one_time_key_pos;                  ///< device -> newest change of these that this node saw
 
   Instant last_used{};
 

@@ -54,7 +54,7 @@ class Users final : public RoomObserver {
     int readers = 0;
     std::uint64_t moves = 0;
   };
-  TextMap<Moves> reading_;   ///< users who are just read from SQL
+  TextMap<Moves> reading_;  ///< users who are just read from SQL
   std::int64_t last_stamp_ = 0;
   TimerQueue::Timer sweep_timer_;
 };

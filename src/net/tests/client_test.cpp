@@ -13,20 +13,44 @@ TEST_CASE("private targets are refused unless allowed") {
     bool allowed;
   };
   const Row rows[] = {
-      {"8.8.8.8", {}, true},           {"127.0.0.1", {}, false},         {"10.1.2.3", {}, false},
-      {"172.16.0.1", {}, false},       {"172.32.0.1", {}, true},         {"192.168.1.1", {}, false},
-      {"169.254.169.254", {}, false},  {"100.64.0.1", {}, false},        {"0.0.0.0", {}, false},
-      {"224.0.0.1", {}, false},        {"255.255.255.255", {}, false},   {"::1", {}, false},
-      {"::", {}, false},               {"fe80::1", {}, false},           {"fc00::1", {}, false},
-      {"ff02::1", {}, false},          {"2a00:1450::1", {}, true},       {"2606:4700::1111", {}, true},
-      {"2001:db8::1", {}, false},      {"::ffff:127.0.0.1", {}, false},  {"::ffff:8.8.8.8", {}, true},
-      {"::ffff:10.0.0.1", {}, false},  {"2002:7f00:1::1", {}, false},    {"64:ff9b::a00:1", {}, false},
-      {"::127.0.0.1", {}, false},      {"[::1]", {}, false},             {"localhost", {}, false},
-      {"", {}, false},                 {"127.0.0.1", {"127.0.0.0/8"}, true},
-      {"127.0.0.1", {"127.0.0.1"}, true}, {"127.0.0.2", {"127.0.0.1"}, false},
-      {"10.1.2.3", {"10.1.0.0/16"}, true}, {"10.2.2.3", {"10.1.0.0/16"}, false},
-      {"::ffff:10.1.2.3", {"10.1.0.0/16"}, true}, {"fd00::7", {"fd00::/8"}, true},
-      {"172.16.0.1", {"::/0"}, true},  {"172.31.255.255", {"172.16.0.0/12"}, true}, {"172.16.0.1", {"nonsense"}, false},
+      {"8.8.8.8", {}, true},
+      {"127.0.0.1", {}, false},
+      {"10.1.2.3", {}, false},
+      {"172.16.0.1", {}, false},
+      {"172.32.0.1", {}, true},
+      {"192.168.1.1", {}, false},
+      {"169.254.169.254", {}, false},
+      {"100.64.0.1", {}, false},
+      {"0.0.0.0", {}, false},
+      {"224.0.0.1", {}, false},
+      {"255.255.255.255", {}, false},
+      {"::1", {}, false},
+      {"::", {}, false},
+      {"fe80::1", {}, false},
+      {"fc00::1", {}, false},
+      {"ff02::1", {}, false},
+      {"2a00:1450::1", {}, true},
+      {"2606:4700::1111", {}, true},
+      {"2001:db8::1", {}, false},
+      {"::ffff:127.0.0.1", {}, false},
+      {"::ffff:8.8.8.8", {}, true},
+      {"::ffff:10.0.0.1", {}, false},
+      {"2002:7f00:1::1", {}, false},
+      {"64:ff9b::a00:1", {}, false},
+      {"::127.0.0.1", {}, false},
+      {"[::1]", {}, false},
+      {"localhost", {}, false},
+      {"", {}, false},
+      {"127.0.0.1", {"127.0.0.0/8"}, true},
+      {"127.0.0.1", {"127.0.0.1"}, true},
+      {"127.0.0.2", {"127.0.0.1"}, false},
+      {"10.1.2.3", {"10.1.0.0/16"}, true},
+      {"10.2.2.3", {"10.1.0.0/16"}, false},
+      {"::ffff:10.1.2.3", {"10.1.0.0/16"}, true},
+      {"fd00::7", {"fd00::/8"}, true},
+      {"172.16.0.1", {"::/0"}, true},
+      {"172.31.255.255", {"172.16.0.0/12"}, true},
+      {"172.16.0.1", {"nonsense"}, false},
   };
   for (const Row& row : rows) {
     CAPTURE(row.address);
@@ -35,7 +59,8 @@ TEST_CASE("private targets are refused unless allowed") {
 }
 
 TEST_CASE("address blocks are checked") {
-  for (const char* good : {"10.0.0.0/8", "127.0.0.1", "::/0", "fd00::/8", "0.0.0.0/0"}) CHECK(check_cidr(good).has_value());
+  for (const char* good : {"10.0.0.0/8", "127.0.0.1", "::/0", "fd00::/8", "0.0.0.0/0"})
+    CHECK(check_cidr(good).has_value());
   for (const char* bad : {"", "10.0.0.0/33", "10.0.0/8", "::/129", "x/8", "10.0.0.0/", "10.0.0.0/-1"}) {
     CAPTURE(bad);
     CHECK_FALSE(check_cidr(bad).has_value());
@@ -46,7 +71,8 @@ struct ClientFixture {
   ClientFixture()
       : server([](Router& r, AsioLoop&) {
           r.add(Method::Post, "/echo", echo);
-          r.add(Method::Get, "/big", [](Request&) -> Task<Result<Response>> { co_return Response::of_json(std::string(100'000, 'x')); });
+          r.add(Method::Get, "/big",
+                [](Request&) -> Task<Result<Response>> { co_return Response::of_json(std::string(100'000, 'x')); });
           r.add(Method::Get, "/away", [](Request& req) -> Task<Result<Response>> {
             co_return Response{.status = 302, .headers = {{"Location", *req.param("to")}}};
           });
@@ -56,7 +82,9 @@ struct ClientFixture {
   ~ClientFixture() {
     server.on_loop([this] { client.reset(); });
   }
-  std::string url(std::string_view path) const { return "http://127.0.0.1:" + std::to_string(server.port) + std::string(path); }
+  std::string url(std::string_view path) const {
+    return "http://127.0.0.1:" + std::to_string(server.port) + std::string(path);
+  }
   Result<ClientResponse> send(ClientRequest request) {
     std::promise<Result<ClientResponse>> done;
     auto result = done.get_future();
@@ -101,10 +129,12 @@ TEST_CASE_FIXTURE(ClientFixture, "redirects are bounded and guarded") {
   REQUIRE(followed.has_value());
   CHECK(followed->body.size() == 100'000);
   CHECK(followed->final_url == url("/big"));
-  auto elsewhere = send({.url = url("/away?to=http://127.0.0.2:1/"), .redirects_max = 2, .allowed_private_ranges = only_this});
+  auto elsewhere =
+      send({.url = url("/away?to=http://127.0.0.2:1/"), .redirects_max = 2, .allowed_private_ranges = only_this});
   REQUIRE_FALSE(elsewhere.has_value());
   CHECK(elsewhere.error().is(haechi::Errc::Invalid));
-  auto file = send({.url = url("/away?to=file:///etc/passwd"), .redirects_max = 2, .allowed_private_ranges = only_this});
+  auto file =
+      send({.url = url("/away?to=file:///etc/passwd"), .redirects_max = 2, .allowed_private_ranges = only_this});
   REQUIRE_FALSE(file.has_value());
   CHECK(file.error().is(haechi::Errc::Invalid));
 }
@@ -114,7 +144,9 @@ TEST_CASE_FIXTURE(ClientFixture, "what is too large, unreachable or no URL is an
   CHECK(large.error().is(haechi::Errc::TooLarge));
   CHECK(send({.url = "ftp://127.0.0.1/"}).error().is(haechi::Errc::Invalid));
   CHECK(send({.url = "http://a\r\nb/"}).error().is(haechi::Errc::Invalid));
-  CHECK(send({.url = "http://127.0.0.1:1/", .allowed_private_ranges = {"127.0.0.0/8"}}).error().is(haechi::Errc::Unavailable));
+  CHECK(send({.url = "http://127.0.0.1:1/", .allowed_private_ranges = {"127.0.0.0/8"}})
+            .error()
+            .is(haechi::Errc::Unavailable));
 }
 
 TEST_CASE("operators see metrics and health") {

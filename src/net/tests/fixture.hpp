@@ -158,7 +158,8 @@ class TestServer {
 };
 
 inline Task<Result<Response>> echo(Request& req) {
-  co_return Response::of_json(std::string(to_string(req.method)) + " " + std::string(req.path) + " " + std::string(req.body));
+  co_return Response::of_json(std::string(to_string(req.method)) + " " + std::string(req.path) + " " +
+                              std::string(req.body));
 }
 
 }  // namespace haechi::net::test

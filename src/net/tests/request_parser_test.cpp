@@ -52,7 +52,8 @@ TEST_CASE("a body is the same however it is cut up") {
       {"short of its length", "Content-Length: 10", "01234", true, false, "01234"},
       {"chunks", "Transfer-Encoding: chunked", "3\r\nabc\r\nA\r\n0123456789\r\n0\r\n\r\n", true, true, "abc0123456789"},
       {"only the last chunk", "Transfer-Encoding: chunked", "0\r\n\r\n", true, true, ""},
-      {"extensions and trailers", "Transfer-Encoding: chunked", "1;a=\"b\"\r\nx\r\n0;c\r\nX: y\r\nZ: z\r\n\r\n", true, true, "x"},
+      {"extensions and trailers", "Transfer-Encoding: chunked", "1;a=\"b\"\r\nx\r\n0;c\r\nX: y\r\nZ: z\r\n\r\n", true,
+       true, "x"},
       {"one-byte chunks", "Transfer-Encoding: chunked", "1\r\na\r\n1\r\nb\r\n1\r\nc\r\n000\r\n\r\n", true, true, "abc"},
       {"cut in the last chunk", "Transfer-Encoding: chunked", "1\r\na\r\n0\r\n", true, false, "a"},
       {"no number", "Transfer-Encoding: chunked", "xyz\r\nabc\r\n0\r\n\r\n", false, false, ""},
@@ -63,7 +64,8 @@ TEST_CASE("a body is the same however it is cut up") {
     for (const std::size_t step : {1U, 2U, 3U, 4U, 5U, 7U, 1000U}) {
       CAPTURE(row.what);
       CAPTURE(step);
-      const Parsed p = parse_in_steps("POST / HTTP/1.1\r\nHost: a\r\n" + std::string(row.framing) + "\r\n\r\n" + row.bytes, step);
+      const Parsed p =
+          parse_in_steps("POST / HTTP/1.1\r\nHost: a\r\n" + std::string(row.framing) + "\r\n\r\n" + row.bytes, step);
       CHECK(p.good == row.good);
       CHECK(p.done == row.done);
       CHECK(p.body == row.body);

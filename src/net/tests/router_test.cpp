@@ -9,8 +9,9 @@ Task<Result<Response>> nothing(Request&) { co_return Response::empty_object(); }
 
 Router sample() {
   Router r;
-  for (const char* pattern : {"/", "/a", "/a/{x}", "/a/b/c", "/a/{x}/d", "/state/{room}/{type}/", "/state/{room}/{type}/{key}",
-                              "/rules/", "/rules", "/files/{name...}", "/v3/rooms/{id}/members", "/v3/rooms/special"}) {
+  for (const char* pattern :
+       {"/", "/a", "/a/{x}", "/a/b/c", "/a/{x}/d", "/state/{room}/{type}/", "/state/{room}/{type}/{key}", "/rules/",
+        "/rules", "/files/{name...}", "/v3/rooms/{id}/members", "/v3/rooms/special"}) {
     r.add(Method::Get, pattern, nothing);
   }
   r.add(Method::Put, "/a/{x}", nothing);
@@ -85,7 +86,9 @@ TEST_CASE("the longest prefix renders an error") {
   Router r;
   r.render_errors("/_matrix", [](const Error&) { return Response{.status = 400, .body = std::string("matrix")}; });
   r.render_errors("/_matrix/media", [](const Error&) { return Response{.status = 400, .body = std::string("media")}; });
-  const auto body = [&](std::string_view path) { return std::get<std::string>(r.render(path, Error(Errc::UnknownPath, "x")).body); };
+  const auto body = [&](std::string_view path) {
+    return std::get<std::string>(r.render(path, Error(Errc::UnknownPath, "x")).body);
+  };
   CHECK(body("/_matrix/client") == "matrix");
   CHECK(body("/_matrix/media/x") == "media");
   CHECK(body("/other").find("\"status\":404") != std::string::npos);

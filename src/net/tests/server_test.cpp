@@ -13,7 +13,8 @@ void echo_routes(Router& r, AsioLoop&) {
     throw std::runtime_error("inside");
     co_return Response{};
   });
-  r.add(Method::Get, "/fails", [](Request&) -> Task<Result<Response>> { co_return fail(haechi::Errc::Conflict, "taken"); });
+  r.add(Method::Get, "/fails",
+        [](Request&) -> Task<Result<Response>> { co_return fail(haechi::Errc::Conflict, "taken"); });
 }
 
 /// Answers when told to; each wait lasts until release or cancellation.
@@ -124,7 +125,9 @@ TEST_CASE("limits are answered and the connection is closed") {
   }
   SUBCASE("chunked body") {
     auto c = s.client();
-    CHECK(c->ask(request("POST /echo", "Transfer-Encoding: chunked\r\n") + "65\r\n" + std::string(101, 'x') + "\r\n0\r\n\r\n").status == 413);
+    CHECK(c->ask(request("POST /echo", "Transfer-Encoding: chunked\r\n") + "65\r\n" + std::string(101, 'x') +
+                 "\r\n0\r\n\r\n")
+              .status == 413);
   }
   SUBCASE("the answer is not lost to the unread rest of a large body") {
     auto c = s.client();
@@ -146,8 +149,10 @@ TEST_CASE("what is not HTTP is refused") {
       {"HTTP/2 preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400},
       {"no host", "GET /hello HTTP/1.1\r\n\r\n", 400},
       {"two hosts", "GET /hello HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400},
-      {"length and chunks", "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\nabc", 400},
-      {"chunks and length", "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\nabc", 400},
+      {"length and chunks",
+       "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\nabc", 400},
+      {"chunks and length",
+       "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\nabc", 400},
       {"two lengths", "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabc", 400},
       {"negative length", "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: -3\r\n\r\nabc", 400},
       {"unknown encoding", "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\nabc", 400},

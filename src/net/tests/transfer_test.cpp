@@ -54,25 +54,25 @@ void transfer_routes(Router& r, const std::string& file, const std::string& text
     CO_TRY(auto opened, File::open(file));
     const auto from = static_cast<std::uint64_t>(req.param_int("from").value_or(0));
     const auto size = opened->size();
-    const auto length = static_cast<std::uint64_t>(req.param_int("length").value_or(static_cast<std::int64_t>(size - from)));
+    const auto length =
+        static_cast<std::uint64_t>(req.param_int("length").value_or(static_cast<std::int64_t>(size - from)));
     co_return Response{.content_type = "video/mp4", .body = FileRange{std::move(opened), from, length}};
   });
-  r.add(
-      Method::Post, "/upload",
-      [](Request& req) -> Task<Result<Response>> {
-        std::uint64_t bytes = 0, sum = 0;
-        while (true) {
-          CO_TRY(const std::string_view piece, co_await req.stream->read());
-          if (piece.empty()) break;
-          bytes += piece.size();
-          for (const char c : piece) sum += static_cast<unsigned char>(c);
-        }
-        co_return Response::of_json(std::to_string(bytes) + " " + std::to_string(sum));
-      },
-      {.body = Body::Stream, .body_bytes_max = 20'000'000});
-  r.add(
-      Method::Post, "/early", [](Request&) -> Task<Result<Response>> { co_return fail(haechi::Errc::Conflict, "no need"); },
-      {.body = Body::Stream, .body_bytes_max = 20'000'000});
+  r.add(Method::Post, "/upload",
+        [](Request& req) -> Task<Result<Response>> {
+          std::uint64_t bytes = 0, sum = 0;
+          while (true) {
+            CO_TRY(const std::string_view piece, co_await req.stream->read());
+            if (piece.empty()) break;
+            bytes += piece.size();
+            for (const char c : piece) sum += static_cast<unsigned char>(c);
+          }
+          co_return Response::of_json(std::to_string(bytes) + " " + std::to_string(sum));
+        },
+        {.body = Body::Stream, .body_bytes_max = 20'000'000});
+  r.add(Method::Post, "/early",
+        [](Request&) -> Task<Result<Response>> { co_return fail(haechi::Errc::Conflict, "no need"); },
+        {.body = Body::Stream, .body_bytes_max = 20'000'000});
 }
 
 struct TransferServer {
@@ -85,7 +85,8 @@ struct TransferServer {
   std::string bytes = pattern_bytes(5'000'000);
   std::string text = [] {
     std::string out;
-    while (out.size() < 1'000'000) out += R"({"type":"m.room.message","content":{"body":")" + std::to_string(out.size()) + "\"}}";
+    while (out.size() < 1'000'000)
+      out += R"({"type":"m.room.message","content":{"body":")" + std::to_string(out.size()) + "\"}}";
     return out;
   }();
   std::optional<TestServer> server;
@@ -142,7 +143,8 @@ TEST_CASE("uploads stream to their handler") {
   CHECK(c->ask(request("POST /upload", "", big)).body == sum_of(big));
   CHECK(c->ask(request("POST /upload", "Content-Length: 0\r\n")).body == "0 0");
   std::string chunked = request("POST /upload", "Transfer-Encoding: chunked\r\n");
-  for (int i = 0; i < 100; ++i) chunked += "3e8\r\n" + s.bytes.substr(static_cast<std::size_t>(i) * 1000, 1000) + "\r\n";
+  for (int i = 0; i < 100; ++i)
+    chunked += "3e8\r\n" + s.bytes.substr(static_cast<std::size_t>(i) * 1000, 1000) + "\r\n";
   // The next request comes in the same write as the end of the body.
   c->send(chunked + "0\r\n\r\n" + request("POST /upload", "", "abc"));
   CHECK(c->read().body == sum_of(s.bytes.substr(0, 100'000)));
@@ -194,7 +196,9 @@ class TlsClient {
     SSL_get0_alpn_selected(ssl_, &name, &length);
     return {reinterpret_cast<const char*>(name), length};
   }
-  void send(std::string_view bytes) { REQUIRE(SSL_write(ssl_, bytes.data(), static_cast<int>(bytes.size())) == static_cast<int>(bytes.size())); }
+  void send(std::string_view bytes) {
+    REQUIRE(SSL_write(ssl_, bytes.data(), static_cast<int>(bytes.size())) == static_cast<int>(bytes.size()));
+  }
   /// Reads until `n` bytes of body have come.
   std::string body(std::size_t n) {
     std::string all;

@@ -87,7 +87,8 @@ TEST_CASE_FIXTURE(Fixture, "at any moment every entry is found once, also after 
       check();
     }
   }
-  while (flush_one(*index)) {}
+  while (flush_one(*index)) {
+  }
   check();
   CHECK(index->memory_entries() <= 3000);
   CHECK(index->indexed_upto() > 10'000);
@@ -98,18 +99,24 @@ TEST_CASE_FIXTURE(Fixture, "stored positions come in order, within bounds and at
   index.load(*c);
   for (std::int64_t pos = 1; pos <= 20'000; ++pos) {
     index.add(pos % 2 == 0 ? 1 : static_cast<std::uint64_t>(pos) << 20, pos);
-    while (flush_one(index)) {}
+    while (flush_one(index)) {
+    }
   }
   const auto to = index.indexed_upto() + 1;
   REQUIRE(to > 15'000);
-  struct Case { std::int64_t from, to; std::size_t limit; LateIndex::Order order; };
+  struct Case {
+    std::int64_t from, to;
+    std::size_t limit;
+    LateIndex::Order order;
+  };
   const auto kUp = LateIndex::Order::Ascending;
   const auto kDown = LateIndex::Order::Descending;
   for (const auto& t : {Case{0, to, 10, kDown}, Case{0, to, 10, kUp}, Case{0, to, 100'000, kDown},
                         Case{0, to, 100'000, kUp}, Case{4001, 4003, 10, kDown}, Case{5000, 9000, 700, kUp},
                         Case{5000, 9000, 700, kDown}, Case{9000, 5000, 5, kUp}, Case{7000, 7001, 5, kDown}}) {
     std::vector<std::int64_t> expected;
-    for (auto p = t.from; p < t.to; ++p) if (p > 0 && p % 2 == 0) expected.push_back(p);
+    for (auto p = t.from; p < t.to; ++p)
+      if (p > 0 && p % 2 == 0) expected.push_back(p);
     if (t.order == kDown) std::ranges::reverse(expected);
     if (expected.size() > t.limit) expected.resize(t.limit);
     CHECK(index.find_stored(*c, 1, t.from, t.to, t.limit, t.order) == expected);
@@ -125,7 +132,8 @@ TEST_CASE_FIXTURE(Fixture, "the filter has no false negative and few false posit
     for (std::int64_t pos = 1; pos <= 20'001; ++pos) {
       keys.push_back(random());
       index.add(keys.back(), pos);
-      while (flush_one(index)) {}
+      while (flush_one(index)) {
+      }
     }
     CHECK_FALSE(index.maybe_stored(keys.back()));
   }
@@ -144,7 +152,8 @@ TEST_CASE_FIXTURE(Fixture, "a segment that is too old is deleted whole") {
   index.load(*c);
   for (std::int64_t pos = 1; pos <= 5000; ++pos) {
     index.add(static_cast<std::uint64_t>(pos), pos);
-    while (flush_one(index)) {}
+    while (flush_one(index)) {
+    }
   }
   CHECK_FALSE(index.prunable(500));
   const auto segment = index.prunable(1500);
@@ -153,6 +162,6 @@ TEST_CASE_FIXTURE(Fixture, "a segment that is too old is deleted whole") {
   index.pruned(*segment);
   CHECK(find(index, 900).empty());
   CHECK(find(index, 1500) == std::vector<std::int64_t>{1500});
-  CHECK(index.maybe_stored(900));   // without filters the answer is always perhaps
+  CHECK(index.maybe_stored(900));  // without filters the answer is always perhaps
   CHECK_FALSE(index.prunable(1500));
 }

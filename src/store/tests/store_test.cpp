@@ -79,7 +79,7 @@ TEST_CASE_FIXTURE(Fixture, "mistakes throw with the head of the statement") {
   CHECK_THROWS_AS(c->exec(Sql{"SELECT $1, $3"}, 1, 2), SqlError);
   c->exec(kInsert, "x", 1, nullptr);
   CHECK_THROWS_AS(c->exec(kInsert, "x", 1, nullptr), SqlError);
-  CHECK(c->exec(kInsert, "x", 2, nullptr) == 1);   // a failed statement can be used again
+  CHECK(c->exec(kInsert, "x", 2, nullptr) == 1);  // a failed statement can be used again
   auto reader = db->connect(Access::ReadOnly);
   CHECK_THROWS_AS(reader->exec(kInsert, "x", 3, nullptr), SqlError);
 }
@@ -118,14 +118,15 @@ TEST_CASE_FIXTURE(Fixture, "a second opener is refused until the first has close
 
 TEST_CASE_FIXTURE(Fixture, "schema steps are applied once, in order, and a newer database is refused") {
   const Migration one{"m", 1, "one", kTable};
-  const Migration two{"m", 2, "two", "ALTER TABLE t ADD COLUMN d TEXT; CREATE TABLE u(k TEXT, PRIMARY KEY(k)) /*clustered*/;"};
+  const Migration two{"m", 2, "two",
+                      "ALTER TABLE t ADD COLUMN d TEXT; CREATE TABLE u(k TEXT, PRIMARY KEY(k)) /*clustered*/;"};
   const Migration other{"n", 1, "other", "CREATE TABLE n(a BIGINT PRIMARY KEY);"};
   const Migration broken{"n", 2, "broken", "CREATE TABLE half(a BIGINT PRIMARY KEY); CREATE TABLE n(a BIGINT);"};
   const auto run = [&](std::vector<Migration> steps) { return migrate(*db, steps); };
   CHECK(run({one}));
   CHECK(run({one, two, other}));
   CHECK(run({one, two, other}));
-  CHECK(run({other}));   // another part of the program, with fewer modules
+  CHECK(run({other}));  // another part of the program, with fewer modules
   const auto newer = run({one, other});
   REQUIRE_FALSE(newer);
   CHECK(newer.error().is(haechi::Errc::Conflict));
@@ -163,7 +164,7 @@ TEST_CASE_FIXTURE(Fixture, "reads run on threads of their own and see one state"
   Readers readers(loop, *db, 2, 10);
   const auto twice = loop.run(readers.read([&](Connection& r) -> Result<bool> {
     const auto before = r.one_i64(kCount);
-    c->exec(kInsert, "x", 1, nullptr);   // the loop thread waits meanwhile
+    c->exec(kInsert, "x", 1, nullptr);  // the loop thread waits meanwhile
     return before == r.one_i64(kCount);
   }));
   CHECK(twice == true);

@@ -22,7 +22,12 @@ std::string ids(const json::object& page) {
 }  // namespace
 
 TEST_CASE("a search looks into name, topic and alias, whatever the case") {
-  const PublicRoom room{.num = 1, .room_id = "!a", .name = "Tea House", .topic = "green", .canonical_alias = "#cups:x", .room_type = "m.space"};
+  const PublicRoom room{.num = 1,
+                        .room_id = "!a",
+                        .name = "Tea House",
+                        .topic = "green",
+                        .canonical_alias = "#cups:x",
+                        .room_type = "m.space"};
   const struct {
     std::string_view body;
     bool found;
@@ -43,7 +48,8 @@ TEST_CASE("a search looks into name, topic and alias, whatever the case") {
 TEST_CASE("pages go from the fullest room to the emptiest, forward and back") {
   std::vector<PublicRoom> rooms;
   for (int i = 0; i < 5; ++i) {
-    rooms.push_back({.num = i, .room_id = std::string(1, static_cast<char>('a' + i)), .joined = static_cast<std::size_t>(i)});
+    rooms.push_back(
+        {.num = i, .room_id = std::string(1, static_cast<char>('a' + i)), .joined = static_cast<std::size_t>(i)});
   }
   std::vector<const PublicRoom*> all;
   for (const auto& r : rooms) all.push_back(&r);
@@ -52,14 +58,17 @@ TEST_CASE("pages go from the fullest room to the emptiest, forward and back") {
   CHECK(ids(*first) == "ed");
   CHECK(get_int(*first, "total_room_count_estimate") == 5);
   CHECK(!first->contains("prev_batch"));
-  const auto second = page_of(all, query(R"({"limit":2,"since":")" + std::string(*get_string(*first, "next_batch")) + "\"}"));
+  const auto second =
+      page_of(all, query(R"({"limit":2,"since":")" + std::string(*get_string(*first, "next_batch")) + "\"}"));
   REQUIRE(second);
   CHECK(ids(*second) == "cb");
-  const auto last = page_of(all, query(R"({"limit":2,"since":")" + std::string(*get_string(*second, "next_batch")) + "\"}"));
+  const auto last =
+      page_of(all, query(R"({"limit":2,"since":")" + std::string(*get_string(*second, "next_batch")) + "\"}"));
   REQUIRE(last);
   CHECK(ids(*last) == "a");
   CHECK(!last->contains("next_batch"));
-  const auto back = page_of(all, query(R"({"limit":2,"since":")" + std::string(*get_string(*last, "prev_batch")) + "\"}"));
+  const auto back =
+      page_of(all, query(R"({"limit":2,"since":")" + std::string(*get_string(*last, "prev_batch")) + "\"}"));
   REQUIRE(back);
   CHECK(ids(*back) == "cb");
 }
@@ -70,7 +79,8 @@ TEST_CASE("tokens and limits that nobody gave are refused") {
     REQUIRE_MESSAGE(!page.has_value(), since);
     CHECK(page.error().is(Errc::InvalidParam));
   }
-  for (const auto* body : {R"({"limit":-1})", R"({"limit":"x"})", R"({"filter":3})", R"({"since":3})", R"({"filter":{"room_types":[1]}})"}) {
+  for (const auto* body : {R"({"limit":-1})", R"({"limit":"x"})", R"({"filter":3})", R"({"since":3})",
+                           R"({"filter":{"room_types":[1]}})"}) {
     CHECK_MESSAGE(!public_rooms_query(must_parse_object(body)).has_value(), body);
   }
 }

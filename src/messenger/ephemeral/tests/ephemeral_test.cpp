@@ -80,7 +80,7 @@ TEST_CASE("a sync that changes nothing tells nobody, and changes are told togeth
   CHECK_FALSE(told(*p.alice, [&] {
     for (int n = 0; n < 5; ++n) {
       p.presence.seen("@bob:hs", n % 2 ? "online" : "");
-      p.presence.seen("@bob:hs", "unavailable");   // another device says less
+      p.presence.seen("@bob:hs", "unavailable");  // another device says less
       p.node.loop.advance(2s);
     }
   }));
@@ -107,14 +107,15 @@ TEST_CASE("who does not sync any more is offline, who waits in a long poll is no
   p.node.loop.advance(40s);
   CHECK(get_string(p.presence.of("@bob:hs"), "presence") == "offline");
   CHECK(p.presence.changed(*p.alice, stamp).size() == 1);
-  CHECK(p.presence.changed(*p.alice, 0).empty());   // a first sync leaves out who is not there
+  CHECK(p.presence.changed(*p.alice, 0).empty());  // a first sync leaves out who is not there
 }
 
 TEST_CASE("what was said of oneself outlives the node") {
   TempDir dir;
   {
     People p(dir.file("a.db"));
-    CHECK(told(*p.alice, [&] { REQUIRE(p.node.loop.run(p.presence.set("@bob:hs", PresenceState::Unavailable, "tea"))); }));
+    CHECK(told(*p.alice,
+               [&] { REQUIRE(p.node.loop.run(p.presence.set("@bob:hs", PresenceState::Unavailable, "tea"))); }));
     CHECK(p.presence.of("@bob:hs").at("presence") == "unavailable");
   }
   Node again(dir.file("a.db"));

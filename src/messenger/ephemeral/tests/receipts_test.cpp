@@ -23,7 +23,7 @@ TEST_CASE("an event is in the thread that it names, else in the main one") {
 
 TEST_CASE("a receipt covers what came before it in its thread") {
   struct Row {
-    std::string_view thread;   // of the receipt
+    std::string_view thread;  // of the receipt
     Position upto;
     Event event;
     bool read;

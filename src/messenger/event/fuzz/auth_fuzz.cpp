@@ -59,8 +59,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto text = [&](std::string_view key) { return get_string(*event, key).value_or(""); };
   const auto prev = texts(*event, "prev_events");
   const auto auth = texts(*event, "auth_events");
-  AuthEvent e{.room_id = text("room_id"), .sender = text("sender"), .type = text("type"),
-              .state_key = get_string(*event, "state_key"), .content = content, .prev_events = prev};
+  AuthEvent e{.room_id = text("room_id"),
+              .sender = text("sender"),
+              .type = text("type"),
+              .state_key = get_string(*event, "state_key"),
+              .content = content,
+              .prev_events = prev};
   const JsonState state(get_object(*input, "state"));
   std::string content_text;
   const bool canonical_content = append_canonical(content_text, *content).has_value();
@@ -71,10 +75,16 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     (void)check_auth_selection(*version, e, auth_event_keys(*version, e));
     (void)event_id_of(*event, *version);
     if (!canonical_content) continue;
-    const auto built = build_event(*version, {.room_id = e.room_id, .sender = e.sender, .type = e.type,
-                                              .state_key = e.state_key, .content_text = content_text,
-                                              .content = content, .origin_server_ts = 1, .prev_events = prev,
-                                              .auth_events = auth, .redacts = text("redacts")});
+    const auto built = build_event(*version, {.room_id = e.room_id,
+                                              .sender = e.sender,
+                                              .type = e.type,
+                                              .state_key = e.state_key,
+                                              .content_text = content_text,
+                                              .content = content,
+                                              .origin_server_ts = 1,
+                                              .prev_events = prev,
+                                              .auth_events = auth,
+                                              .redacts = text("redacts")});
     if (!built) continue;
     const auto parsed = must_parse_object(built->json);
     if (canonical(parsed).value() != built->json) std::abort();

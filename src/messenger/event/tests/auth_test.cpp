@@ -52,8 +52,11 @@ Verdict judge(const RoomVersion& version, const Row& r) {
   state.patch(r.state);
   const auto content = must_parse_object(r.content);
   const std::vector<std::string_view> prev{"$last"};
-  AuthEvent e{.room_id = version.room_id_is_hash ? "!create" : "!r:h", .sender = r.sender, .type = r.type,
-              .content = &content, .prev_events = prev};
+  AuthEvent e{.room_id = version.room_id_is_hash ? "!create" : "!r:h",
+              .sender = r.sender,
+              .type = r.type,
+              .content = &content,
+              .prev_events = prev};
   if (r.state_key) e.state_key = r.state_key;
   const auto result = authorize(version, e, state);
   if (result) return Allow;
@@ -278,7 +281,11 @@ TEST_CASE("power levels are given and taken only up to one's own") {
   const char* same_users = R"({"@ann:h":100,"@bob:h":50,"@bo:h":50,"@cat:h":20})";
   const char* same_rest =
       R"(,"ban":60,"invite":10,"events":{"m.room.power_levels":50,"x":60,"y":20},"notifications":{"room":60})";
-  struct Change { const char* what; std::string content; Verdict verdict; };
+  struct Change {
+    const char* what;
+    std::string content;
+    Verdict verdict;
+  };
   const Change changes[] = {
       {"nothing changed", with(same_users, same_rest), Allow},
       {"a higher user lowered", with(R"({"@ann:h":10,"@bob:h":50,"@bo:h":50,"@cat:h":20})", same_rest), Forbid},
@@ -292,26 +299,66 @@ TEST_CASE("power levels are given and taken only up to one's own") {
       {"oneself removed", with(R"({"@ann:h":100,"@bo:h":50,"@cat:h":20})", same_rest), Allow},
       {"oneself raised", with(R"({"@ann:h":100,"@bob:h":51,"@bo:h":50,"@cat:h":20})", same_rest), Forbid},
       {"a user added", with(R"({"@ann:h":100,"@bob:h":50,"@bo:h":50,"@cat:h":20,"@z:h":50})", same_rest), Allow},
-      {"a user added too high", with(R"({"@ann:h":100,"@bob:h":50,"@bo:h":50,"@cat:h":20,"@z:h":51})", same_rest), Forbid},
-      {"ban taken down from above", with(same_users, R"(,"ban":50,"invite":10,"events":{"m.room.power_levels":50,"x":60,"y":20},"notifications":{"room":60})"), Forbid},
-      {"ban removed from above", with(same_users, R"(,"invite":10,"events":{"m.room.power_levels":50,"x":60,"y":20},"notifications":{"room":60})"), Forbid},
-      {"invite raised", with(same_users, R"(,"ban":60,"invite":50,"events":{"m.room.power_levels":50,"x":60,"y":20},"notifications":{"room":60})"), Allow},
-      {"invite raised too far", with(same_users, R"(,"ban":60,"invite":51,"events":{"m.room.power_levels":50,"x":60,"y":20},"notifications":{"room":60})"), Forbid},
+      {"a user added too high", with(R"({"@ann:h":100,"@bob:h":50,"@bo:h":50,"@cat:h":20,"@z:h":51})", same_rest),
+       Forbid},
+      {"ban taken down from above",
+       with(same_users,
+            R"(,"ban":50,"invite":10,"events":{"m.room.power_levels":50,"x":60,"y":20},"notifications":{"room":60})"),
+       Forbid},
+      {"ban removed from above",
+       with(same_users,
+            R"(,"invite":10,"events":{"m.room.power_levels":50,"x":60,"y":20},"notifications":{"room":60})"),
+       Forbid},
+      {"invite raised",
+       with(same_users,
+            R"(,"ban":60,"invite":50,"events":{"m.room.power_levels":50,"x":60,"y":20},"notifications":{"room":60})"),
+       Allow},
+      {"invite raised too far",
+       with(same_users,
+            R"(,"ban":60,"invite":51,"events":{"m.room.power_levels":50,"x":60,"y":20},"notifications":{"room":60})"),
+       Forbid},
       {"kick added", with(same_users, std::string(same_rest).append(R"(,"kick":50)").c_str()), Allow},
       {"kick added too high", with(same_users, std::string(same_rest).append(R"(,"kick":51)").c_str()), Forbid},
       {"redact added too high", with(same_users, std::string(same_rest).append(R"(,"redact":51)").c_str()), Forbid},
-      {"users_default added too high", with(same_users, std::string(same_rest).append(R"(,"users_default":51)").c_str()), Forbid},
-      {"events_default added", with(same_users, std::string(same_rest).append(R"(,"events_default":50)").c_str()), Allow},
-      {"events_default added too high", with(same_users, std::string(same_rest).append(R"(,"events_default":51)").c_str()), Forbid},
-      {"state_default added too high", with(same_users, std::string(same_rest).append(R"(,"state_default":51)").c_str()), Forbid},
-      {"an event's level lowered from above", with(same_users, R"(,"ban":60,"invite":10,"events":{"m.room.power_levels":50,"x":50,"y":20},"notifications":{"room":60})"), Forbid},
-      {"an event's level removed from above", with(same_users, R"(,"ban":60,"invite":10,"events":{"m.room.power_levels":50,"y":20},"notifications":{"room":60})"), Forbid},
-      {"an event's level changed", with(same_users, R"(,"ban":60,"invite":10,"events":{"m.room.power_levels":50,"x":60,"y":50},"notifications":{"room":60})"), Allow},
-      {"an event's level removed", with(same_users, R"(,"ban":60,"invite":10,"events":{"m.room.power_levels":50,"x":60},"notifications":{"room":60})"), Allow},
-      {"an event's level added too high", with(same_users, R"(,"ban":60,"invite":10,"events":{"m.room.power_levels":50,"x":60,"y":20,"z":51},"notifications":{"room":60})"), Forbid},
+      {"users_default added too high",
+       with(same_users, std::string(same_rest).append(R"(,"users_default":51)").c_str()), Forbid},
+      {"events_default added", with(same_users, std::string(same_rest).append(R"(,"events_default":50)").c_str()),
+       Allow},
+      {"events_default added too high",
+       with(same_users, std::string(same_rest).append(R"(,"events_default":51)").c_str()), Forbid},
+      {"state_default added too high",
+       with(same_users, std::string(same_rest).append(R"(,"state_default":51)").c_str()), Forbid},
+      {"an event's level lowered from above",
+       with(same_users,
+            R"(,"ban":60,"invite":10,"events":{"m.room.power_levels":50,"x":50,"y":20},"notifications":{"room":60})"),
+       Forbid},
+      {"an event's level removed from above",
+       with(same_users,
+            R"(,"ban":60,"invite":10,"events":{"m.room.power_levels":50,"y":20},"notifications":{"room":60})"),
+       Forbid},
+      {"an event's level changed",
+       with(same_users,
+            R"(,"ban":60,"invite":10,"events":{"m.room.power_levels":50,"x":60,"y":50},"notifications":{"room":60})"),
+       Allow},
+      {"an event's level removed",
+       with(same_users,
+            R"(,"ban":60,"invite":10,"events":{"m.room.power_levels":50,"x":60},"notifications":{"room":60})"),
+       Allow},
+      {"an event's level added too high",
+       with(
+           same_users,
+           R"(,"ban":60,"invite":10,"events":{"m.room.power_levels":50,"x":60,"y":20,"z":51},"notifications":{"room":60})"),
+       Forbid},
       {"all events' levels removed", with(same_users, R"(,"ban":60,"invite":10,"notifications":{"room":60})"), Forbid},
-      {"a notification level taken down", with(same_users, R"(,"ban":60,"invite":10,"events":{"m.room.power_levels":50,"x":60,"y":20},"notifications":{"room":50})"), Forbid},
-      {"a notification level added", with(same_users, R"(,"ban":60,"invite":10,"events":{"m.room.power_levels":50,"x":60,"y":20},"notifications":{"room":60,"n":50})"), Allow},
+      {"a notification level taken down",
+       with(same_users,
+            R"(,"ban":60,"invite":10,"events":{"m.room.power_levels":50,"x":60,"y":20},"notifications":{"room":50})"),
+       Forbid},
+      {"a notification level added",
+       with(
+           same_users,
+           R"(,"ban":60,"invite":10,"events":{"m.room.power_levels":50,"x":60,"y":20},"notifications":{"room":60,"n":50})"),
+       Allow},
       {"a level that is text", with(same_users, R"(,"ban":"60")"), Malformed},
       {"a level that is null", with(same_users, R"(,"kick":null)"), Malformed},
       {"a level that is a fraction", with(same_users, R"(,"ban":60.0)"), Malformed},
@@ -331,20 +378,24 @@ TEST_CASE("power levels are given and taken only up to one's own") {
       {"the first power levels may be anything", "@alice:h", kPl, "", R"({"users":{"@bob:h":500},"ban":900})", Allow,
        R"({"m.room.power_levels|":null})"},
       {"a member sets them", "@carl:h", kPl, "", "{}", Forbid},
-      {"the creator is listed", "@alice:h", kPl, "", R"({"users":{"@alice:h":100,"@ann:h":100,"@bob:h":50}})", Malformed, "{}", V12},
+      {"the creator is listed", "@alice:h", kPl, "", R"({"users":{"@alice:h":100,"@ann:h":100,"@bob:h":50}})",
+       Malformed, "{}", V12},
       {"the creator is listed, first", "@alice:h", kPl, "", R"({"users":{"@alice:h":100}})", Malformed,
        R"({"m.room.power_levels|":null})", V12},
-      {"the creator is listed", "@alice:h", kPl, "", R"({"users":{"@alice:h":100,"@ann:h":100,"@bob:h":50}})", Allow, "{}", Before12},
+      {"the creator is listed", "@alice:h", kPl, "", R"({"users":{"@alice:h":100,"@ann:h":100,"@bob:h":50}})", Allow,
+       "{}", Before12},
       {"an additional creator is listed", "@alice:h", kPl, "", R"({"users":{"@ann:h":100,"@bob:h":50}})", Malformed,
        R"({"m.room.create|":{"additional_creators":["@ann:h"]}})", V12},
       {"additional creators mean nothing before 12", "@alice:h", kPl, "",
        R"({"users":{"@alice:h":100,"@ann:h":100,"@bob:h":50}})", Allow,
        R"({"m.room.create|":{"creator":"@alice:h","additional_creators":["@ann:h"]}})", Before12},
       {"infinite power takes 100 away", "@alice:h", kPl, "", R"({"users":{"@bob:h":50}})", Allow, "{}", V12},
-      {"100 cannot take 100 away", "@alice:h", kPl, "", R"({"users":{"@alice:h":100,"@bob:h":50}})", Forbid, "{}", Before12},
+      {"100 cannot take 100 away", "@alice:h", kPl, "", R"({"users":{"@alice:h":100,"@bob:h":50}})", Forbid, "{}",
+       Before12},
       {"infinite power gives more than 100", "@alice:h", kPl, "",
        R"({"users":{"@ann:h":100,"@bob:h":1000},"ban":5000})", Allow, "{}", V12},
-      {"a level beyond the integers of canonical JSON", "@alice:h", kPl, "", R"({"users":{"@bob:h":9007199254740992}})", Malformed},
+      {"a level beyond the integers of canonical JSON", "@alice:h", kPl, "", R"({"users":{"@bob:h":9007199254740992}})",
+       Malformed},
       {"100 gives no more than 100", "@alice:h", kPl, "", R"({"users":{"@alice:h":100,"@ann:h":100,"@bob:h":101}})",
        Forbid, "{}", Before12},
   };
@@ -353,7 +404,13 @@ TEST_CASE("power levels are given and taken only up to one's own") {
 }
 
 TEST_CASE("a room begins with its create event and the creator's join") {
-  struct Create { const char* what; const char* content; const char* room_id; bool prev; unsigned allowed; };
+  struct Create {
+    const char* what;
+    const char* content;
+    const char* room_id;
+    bool prev;
+    unsigned allowed;
+  };
   const Create rows[] = {
       {"creator given", R"({"room_version":"%","creator":"@a:h"})", "!r:h", false, Before12},
       {"no creator", R"({"room_version":"%"})", "!r:h", false, V11},
@@ -377,8 +434,12 @@ TEST_CASE("a room begins with its create event and the creator's join") {
       const std::vector<std::string_view> prev(r.prev ? 1 : 0, "$x");
       // Without a room id the domains cannot match either in the older versions.
       const bool allowed = authorize(*version,
-                                     {.room_id = r.room_id, .sender = "@a:h", .type = "m.room.create", .state_key = "",
-                                      .content = &content, .prev_events = prev},
+                                     {.room_id = r.room_id,
+                                      .sender = "@a:h",
+                                      .type = "m.room.create",
+                                      .state_key = "",
+                                      .content = &content,
+                                      .prev_events = prev},
                                      FakeState{})
                                .has_value();
       CHECK(allowed == ((r.allowed & bit) != 0));
@@ -390,8 +451,12 @@ TEST_CASE("a room begins with its create event and the creator's join") {
     const auto joins = [&](std::string_view user, std::string_view prev) {
       const std::vector<std::string_view> before{prev};
       return authorize(*version,
-                       {.room_id = version->room_id_is_hash ? "!create" : "!r:h", .sender = user, .type = kMember,
-                        .state_key = user, .content = &join, .prev_events = before},
+                       {.room_id = version->room_id_is_hash ? "!create" : "!r:h",
+                        .sender = user,
+                        .type = kMember,
+                        .state_key = user,
+                        .content = &join,
+                        .prev_events = before},
                        fresh)
           .has_value();
     };
@@ -404,12 +469,14 @@ TEST_CASE("a room begins with its create event and the creator's join") {
 TEST_CASE("an event of another room is refused in version 12") {
   const auto state = room(kRoomVersion12);
   const json::object content;
-  CHECK_FALSE(authorize(kRoomVersion12, {.room_id = "!other", .sender = "@carl:h", .type = "x", .content = &content}, state));
+  CHECK_FALSE(
+      authorize(kRoomVersion12, {.room_id = "!other", .sender = "@carl:h", .type = "x", .content = &content}, state));
   CHECK_FALSE(authorize(kRoomVersion12, {.room_id = "", .sender = "@carl:h", .type = "x", .content = &content}, state));
 }
 
 TEST_CASE("auth_events are chosen by type, membership and room version") {
-  const auto names = [](const RoomVersion& v, const char* sender, const char* type, const char* state_key, const char* content) {
+  const auto names = [](const RoomVersion& v, const char* sender, const char* type, const char* state_key,
+                        const char* content) {
     const auto c = must_parse_object(content);
     AuthEvent e{.room_id = "!r:h", .sender = sender, .type = type, .content = &c};
     if (state_key) e.state_key = state_key;

@@ -39,7 +39,10 @@ std::string canonical_text(std::string_view text) {
 }  // namespace
 
 TEST_CASE("canonical JSON is what the specification's examples say") {
-  struct Row { const char* in; const char* out; };
+  struct Row {
+    const char* in;
+    const char* out;
+  };
   const Row rows[] = {
       {"{}", "{}"},
       {R"({"one": 1, "two": "Two"})", R"({"one":1,"two":"Two"})"},
@@ -93,7 +96,8 @@ TEST_CASE("nesting beyond the limit is refused, not followed") {
 TEST_CASE("JSON is signed as in the specification's vectors") {
   json::object empty;
   REQUIRE(sign_json(empty, "domain", "ed25519:1", spec_seed()));
-  CHECK(signature_of(empty) == "K8280/U9SSy9IVtjBuVeLr+HpOB4BQFWbg+UZaADMtTdGYI7Geitb76LTrr5QV/7Xg4ahLwYGYZzuHGZKM5ZAQ");
+  CHECK(signature_of(empty) ==
+        "K8280/U9SSy9IVtjBuVeLr+HpOB4BQFWbg+UZaADMtTdGYI7Geitb76LTrr5QV/7Xg4ahLwYGYZzuHGZKM5ZAQ");
 
   json::object two = must_parse_object(R"({"one":1,"two":"Two","unsigned":{"x":1}})");
   REQUIRE(sign_json(two, "domain", "ed25519:1", spec_seed()));
@@ -109,7 +113,11 @@ TEST_CASE("JSON is signed as in the specification's vectors") {
 
 TEST_CASE("events are hashed and signed as in the specification's vectors") {
   // The vectors keep `origin` on redaction: the rules before version 11.
-  struct Row { const char* event; const char* hash; const char* signature; };
+  struct Row {
+    const char* event;
+    const char* hash;
+    const char* signature;
+  };
   const Row rows[] = {
       {R"({"room_id":"!x:domain","sender":"@a:domain","origin":"domain","origin_server_ts":1000000,"signatures":{},
            "hashes":{},"type":"X","content":{},"prev_events":[],"auth_events":[],"depth":3,"unsigned":{"age_ts":1000000}})",
@@ -132,7 +140,12 @@ TEST_CASE("events are hashed and signed as in the specification's vectors") {
 }
 
 TEST_CASE("redaction keeps what each room version says") {
-  struct Row { const char* type; const char* content; const char* v10; const char* v11; };
+  struct Row {
+    const char* type;
+    const char* content;
+    const char* v10;
+    const char* v11;
+  };
   const Row rows[] = {
       {"m.room.message", R"({"body":"x","msgtype":"m.text"})", "{}", "{}"},
       {"m.room.name", R"({"name":"x"})", "{}", "{}"},
@@ -184,7 +197,8 @@ struct Dice {
 };
 
 std::string random_text(Dice& dice) {
-  static constexpr std::string_view kParts[] = {"a", "Z", "\"", "\\", "\n", "\x01", "해", "🔥", "é", "/", "\x7f", "@a:h", "0"};
+  static constexpr std::string_view kParts[] = {"a",  "Z", "\"", "\\",   "\n",   "\x01", "해",
+                                                "🔥", "é", "/",  "\x7f", "@a:h", "0"};
   std::string out;
   for (auto n = dice(12); n > 0; --n) out += kParts[dice(std::size(kParts))];
   return out;
@@ -213,10 +227,17 @@ json::value random_value(Dice& dice, int depth) {
 }  // namespace
 
 TEST_CASE("events built by text have the hashes that the slow way finds") {
-  static constexpr const char* kTypes[] = {"m.room.message", "m.room.member", "m.room.create", "m.room.power_levels",
-                                           "m.room.join_rules", "m.room.redaction", "m.room.history_visibility", "x.\"y"};
-  static constexpr const char* kKeys[] = {"membership", "creator", "join_rule", "allow", "invite", "users", "ban", "redacts",
-                                          "third_party_invite", "history_visibility", "body"};
+  static constexpr const char* kTypes[] = {"m.room.message",
+                                           "m.room.member",
+                                           "m.room.create",
+                                           "m.room.power_levels",
+                                           "m.room.join_rules",
+                                           "m.room.redaction",
+                                           "m.room.history_visibility",
+                                           "x.\"y"};
+  static constexpr const char* kKeys[] = {
+      "membership",         "creator", "join_rule", "allow", "invite", "users", "ban", "redacts", "third_party_invite",
+      "history_visibility", "body"};
   Dice dice{42};
   for (int round = 0; round < 3000; ++round) {
     const auto& version = *room_versions()[dice(3)];
@@ -228,9 +249,14 @@ TEST_CASE("events built by text have the hashes that the slow way finds") {
     const std::string state_key = random_text(dice);
     const std::vector<std::string_view> prev(dice(3), "$prev");
     const std::vector<std::string_view> auth(dice(4), "$auth_-");
-    EventDraft d{.room_id = dice(5) == 0 ? "" : "!room:h", .sender = sender, .type = kTypes[dice(std::size(kTypes))],
-                 .content_text = content_text, .content = dice(3) == 0 ? nullptr : &content,
-                 .origin_server_ts = static_cast<std::int64_t>(dice(1u << 30)), .prev_events = prev, .auth_events = auth,
+    EventDraft d{.room_id = dice(5) == 0 ? "" : "!room:h",
+                 .sender = sender,
+                 .type = kTypes[dice(std::size(kTypes))],
+                 .content_text = content_text,
+                 .content = dice(3) == 0 ? nullptr : &content,
+                 .origin_server_ts = static_cast<std::int64_t>(dice(1u << 30)),
+                 .prev_events = prev,
+                 .auth_events = auth,
                  .depth = static_cast<std::int64_t>(dice(1000))};
     if (dice(2) == 0) d.state_key = state_key;
     if (dice(4) == 0) d.redacts = "$redacted";
@@ -254,7 +280,10 @@ TEST_CASE("the limits of an event and its fields are kept") {
     return result ? std::error_code{} : result.error().code;
   };
   const auto too_large = make_error_code(EventErrc::TooLarge);
-  CHECK_FALSE(built([&](auto& d) { d.sender = d.room_id = d.type = ok; d.state_key = ok; }));
+  CHECK_FALSE(built([&](auto& d) {
+    d.sender = d.room_id = d.type = ok;
+    d.state_key = ok;
+  }));
   CHECK(built([&](auto& d) { d.sender = over; }) == too_large);
   CHECK(built([&](auto& d) { d.room_id = over; }) == too_large);
   CHECK(built([&](auto& d) { d.type = over; }) == too_large);
@@ -268,8 +297,11 @@ TEST_CASE("the limits of an event and its fields are kept") {
 
 TEST_CASE("a version 12 room is named after its create event") {
   const auto content = must_parse_object(R"({"room_version":"12"})");
-  const auto built = build_event(kRoomVersion12, {.sender = "@a:h", .type = "m.room.create", .state_key = "",
-                                                  .content_text = R"({"room_version":"12"})", .content = &content});
+  const auto built = build_event(kRoomVersion12, {.sender = "@a:h",
+                                                  .type = "m.room.create",
+                                                  .state_key = "",
+                                                  .content_text = R"({"room_version":"12"})",
+                                                  .content = &content});
   REQUIRE(built);
   CHECK_FALSE(must_parse_object(built->json).contains("room_id"));
   const auto room_id = room_id_from_create(built->event_id);

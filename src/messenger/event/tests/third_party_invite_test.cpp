@@ -29,7 +29,8 @@ bool allowed(const RoomVersion& version, const Case& c) {
   state.member("@new:h", c.target_before);
   const auto key = base64_encode(verify_key_of(kIdentityServer));
   json::object pending{{"display_name", "n"}, {"public_key", c.key_in_list ? "AAAA" : key}};
-  if (c.key_in_list) pending["public_keys"] = json::array{json::object{{"public_key", "x"}}, json::object{{"public_key", key}}};
+  if (c.key_in_list)
+    pending["public_keys"] = json::array{json::object{{"public_key", "x"}}, json::object{{"public_key", key}}};
   state.set("m.room.third_party_invite", "token", pending, "@alice:h");
 
   json::object signed_part{{"mxid", "@new:h"}, {"token", "token"}};
@@ -37,8 +38,11 @@ bool allowed(const RoomVersion& version, const Case& c) {
   if (c.tampered) signed_part["sender"] = "@alice:h";
   const json::object content{{"membership", "invite"}, {"third_party_invite", {{"signed", signed_part}}}};
   return authorize(version,
-                   {.room_id = version.room_id_is_hash ? "!create" : "!r:h", .sender = c.sender, .type = "m.room.member",
-                    .state_key = c.target, .content = &content},
+                   {.room_id = version.room_id_is_hash ? "!create" : "!r:h",
+                    .sender = c.sender,
+                    .type = "m.room.member",
+                    .state_key = c.target,
+                    .content = &content},
                    state)
       .has_value();
 }

@@ -25,7 +25,10 @@ struct Identity {
   std::string user;
   Key master, self, other;
   Identity(std::string id, std::uint8_t n)
-      : user(std::move(id)), master(n), self(static_cast<std::uint8_t>(n + 1)), other(static_cast<std::uint8_t>(n + 2)) {}
+      : user(std::move(id)),
+        master(n),
+        self(static_cast<std::uint8_t>(n + 1)),
+        other(static_cast<std::uint8_t>(n + 2)) {}
   json::object body() const {
     auto s = public_part(user, "self_signing", self);
     auto u = public_part(user, "user_signing", other);
@@ -112,7 +115,8 @@ TEST_CASE("signatures are verified, merged and shown to whom they concern") {
     auto master = public_part(kAlice, "master", alice.master);
     must(sign_json(master, kAlice, "ed25519:A", device_seed));
     CHECK(failures(node, kAlice, {{kAlice, json::object{{alice.master.name, master}}}}).empty());
-    CHECK(signatures(query(node, kBob, kAlice).at("master_keys").at(kAlice).as_object(), kAlice)->contains("ed25519:A"));
+    CHECK(
+        signatures(query(node, kBob, kAlice).at("master_keys").at(kAlice).as_object(), kAlice)->contains("ed25519:A"));
   }
   SUBCASE("another's master key, for the signer alone, who is told") {
     const auto watching = node.user(kAlice);
@@ -127,7 +131,7 @@ TEST_CASE("signatures are verified, merged and shown to whom they concern") {
   }
   SUBCASE("what does not verify, is another key or unknown is told as a failure") {
     auto device = device_of(kAlice, "A", device_seed);
-    alice.other.sign(device, kAlice);   // not the self-signing key
+    alice.other.sign(device, kAlice);  // not the self-signing key
     auto altered = device_of(kAlice, "A", device_seed);
     altered["algorithms"] = json::array{"b"};
     alice.self.sign(altered, kAlice);
@@ -139,9 +143,9 @@ TEST_CASE("signatures are verified, merged and shown to whom they concern") {
       std::string_view errcode;
     };
     const Case cases[] = {
-        {kAlice, "A", device, "M_INVALID_SIGNATURE"},   {kAlice, "A", altered, "M_INVALID_PARAM"},
-        {kAlice, "NONE", device, "M_NOT_FOUND"},        {kBob, bob.master.name, forged, "M_INVALID_SIGNATURE"},
-        {kBob, "NONE", forged, "M_NOT_FOUND"},          {kAlice, "A", 5, "M_BAD_JSON"},
+        {kAlice, "A", device, "M_INVALID_SIGNATURE"}, {kAlice, "A", altered, "M_INVALID_PARAM"},
+        {kAlice, "NONE", device, "M_NOT_FOUND"},      {kBob, bob.master.name, forged, "M_INVALID_SIGNATURE"},
+        {kBob, "NONE", forged, "M_NOT_FOUND"},        {kAlice, "A", 5, "M_BAD_JSON"},
     };
     for (const auto& c : cases) {
       const auto failed = failures(node, kAlice, {{c.user, json::object{{c.key, c.value}}}});

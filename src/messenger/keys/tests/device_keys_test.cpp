@@ -113,7 +113,8 @@ TEST_CASE("a removed device leaves no key and no mail behind") {
   node.run(node.device_keys->upload(kAlice, "A", body));
   node.remove_device(kAlice, "A");
   CHECK(claimed(node, kAlice, "A").empty());
-  const auto answer = obj(node.run(node.device_keys->query(kBob, {{"device_keys", json::object{{kAlice, json::array{}}}}})));
+  const auto answer =
+      obj(node.run(node.device_keys->query(kBob, {{"device_keys", json::object{{kAlice, json::array{}}}}})));
   CHECK(get_object(*get_object(answer, "device_keys"), kAlice)->empty());
   CHECK_FALSE(node.loop.run(node.device_keys->upload(kAlice, "A", one_time({"b"}))));
 }

@@ -84,9 +84,14 @@ TEST_CASE("device lists tell who changed, who came and who went") {
   SUBCASE("more than the memory of a room holds") {
     node.member(room, kBob, "join");
     for (std::size_t i = 0; i < Room::kTimelineMax + 10; ++i) {
-      node.run(node.writer->send(room, {.sender = kAlice, .type = "m.room.message", .state_key = std::nullopt,
-                                        .content = {{"body", "x"}}, .device = {}, .txn_id = {},
-                                        .redact_target = nullptr, .ts = std::nullopt}));
+      node.run(node.writer->send(room, {.sender = kAlice,
+                                        .type = "m.room.message",
+                                        .state_key = std::nullopt,
+                                        .content = {{"body", "x"}},
+                                        .device = {},
+                                        .txn_id = {},
+                                        .redact_target = nullptr,
+                                        .ts = std::nullopt}));
     }
     CHECK(alice.next() == Names{"+@bob:hs"});
   }

@@ -113,8 +113,14 @@ struct Node {
   UserPtr user(const std::string& id) { return run(users->get(id)); }
 
   static NewEvent state(const std::string& sender, std::string type, std::string key, json::object content) {
-    return {.sender = sender, .type = std::move(type), .state_key = std::move(key), .content = std::move(content),
-            .device = {}, .txn_id = {}, .redact_target = nullptr, .ts = std::nullopt};
+    return {.sender = sender,
+            .type = std::move(type),
+            .state_key = std::move(key),
+            .content = std::move(content),
+            .device = {},
+            .txn_id = {},
+            .redact_target = nullptr,
+            .ts = std::nullopt};
   }
   /// A public room that its creator has joined.
   RoomPtr make_room(const std::string& creator) {
@@ -123,7 +129,8 @@ struct Node {
     events.push_back(state(creator, "m.room.member", creator, {{"membership", "join"}}));
     events.push_back(state(creator, "m.room.power_levels", "", {{"users", json::object{{creator, 100}}}}));
     events.push_back(state(creator, "m.room.join_rules", "", {{"join_rule", "public"}}));
-    return run(writer->create_room(kRoomVersion11, "!r" + std::to_string(++rooms_made) + ":hs", std::move(events), nullptr));
+    return run(
+        writer->create_room(kRoomVersion11, "!r" + std::to_string(++rooms_made) + ":hs", std::move(events), nullptr));
   }
   void member(const RoomPtr& room, const std::string& who, std::string_view membership) {
     run(writer->send(room, state(who, "m.room.member", who, {{"membership", membership}})));

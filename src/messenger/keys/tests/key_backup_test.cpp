@@ -22,14 +22,10 @@ TEST_CASE("which of two sessions a backup keeps") {
     bool replaced;
   };
   const Case cases[] = {
-      {session(10, 5, false), session(10, 5, false), false},
-      {session(9, 9, false), session(10, 5, false), true},
-      {session(11, 0, false), session(10, 5, false), false},
-      {session(10, 4, false), session(10, 5, false), true},
-      {session(10, 6, false), session(10, 5, false), false},
-      {session(50, 50, true), session(1, 1, false), true},
-      {session(1, 1, false), session(50, 50, true), false},
-      {session(49, 60, true), session(50, 50, true), true},
+      {session(10, 5, false), session(10, 5, false), false}, {session(9, 9, false), session(10, 5, false), true},
+      {session(11, 0, false), session(10, 5, false), false}, {session(10, 4, false), session(10, 5, false), true},
+      {session(10, 6, false), session(10, 5, false), false}, {session(50, 50, true), session(1, 1, false), true},
+      {session(1, 1, false), session(50, 50, true), false},  {session(49, 60, true), session(50, 50, true), true},
   };
   for (const auto& c : cases) CHECK(replaces(c.fresh, c.stored) == c.replaced);
 }
@@ -39,7 +35,8 @@ TEST_CASE("a backup counts its sessions and its etag moves with every change and
   auto& backup = *node.backup;
   CHECK(node.error_of(backup.info(kAlice, std::nullopt)).is(Errc::NotFound));
   CHECK(node.run(backup.create(kAlice, "alg", "{}")) == 1);
-  auto c = node.run(backup.put(kAlice, "1", {session(1, 1, false), session(1, 1, false, "!r", "t"), session(1, 1, false, "!q")}));
+  auto c = node.run(
+      backup.put(kAlice, "1", {session(1, 1, false), session(1, 1, false, "!r", "t"), session(1, 1, false, "!q")}));
   CHECK(c.count == 3);
   CHECK(c.etag == 1);
   c = node.run(backup.put(kAlice, "1", {session(2, 1, false)}));

@@ -21,8 +21,8 @@ ToDevicePage read(Node& node, const std::string& device, Position after, std::si
 }
 std::int64_t stored(Node& node) {
   static constexpr store::Sql kCount{"SELECT COUNT(*) FROM to_device"};
-  return node.run(node.readers->read(
-      [](store::Connection& c) -> Result<std::int64_t> { return c.one_i64(kCount).value_or(0); }));
+  return node.run(
+      node.readers->read([](store::Connection& c) -> Result<std::int64_t> { return c.one_i64(kCount).value_or(0); }));
 }
 
 }  // namespace
@@ -87,12 +87,15 @@ TEST_CASE("what is no message is refused whole") {
   node.add_device(kBob, "B");
   const json::object rows[] = {{{kBob, 5}}, {{kBob, json::object{{"B", "text"}}}}};
   for (const auto& messages : rows) {
-    CHECK(node.error_of(node.to_device->send({.user_id = kAlice, .device_id = "A", .type = "t", .txn_id = "x",
-                                              .messages = messages}))
+    CHECK(node.error_of(node.to_device->send(
+                            {.user_id = kAlice, .device_id = "A", .type = "t", .txn_id = "x", .messages = messages}))
               .is(Errc::BadJson));
   }
   CHECK(node.error_of(node.to_device->send(
-                          {.user_id = kAlice, .device_id = "A", .type = "t", .txn_id = "x",
+                          {.user_id = kAlice,
+                           .device_id = "A",
+                           .type = "t",
+                           .txn_id = "x",
                            .messages = {{kBob, json::object{{"B", json::object{{"n", std::string(70'000, 'x')}}}}}}}))
             .is(Errc::TooLarge));
   CHECK(stored(node) == 0);

@@ -25,9 +25,9 @@ TEST_CASE("a picture's size is in its first bytes") {
 }
 
 TEST_CASE("what is cut off or no picture has no size") {
-  for (const auto& bytes : {""s, "\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0"s, "GIF89a\2"s, "\xFF\xD8\xFF"s,
-                            "\xFF\xD8\xFF\xE0\xFF\xFFxxxxxxxx"s, "\xFF\xD8\xFF\xD9xxxxxxxxxx"s, "<svg width=\"3\"/>"s,
-                            "GIF89a\0\0\0\0"s}) {
+  for (const auto& bytes :
+       {""s, "\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0"s, "GIF89a\2"s, "\xFF\xD8\xFF"s, "\xFF\xD8\xFF\xE0\xFF\xFFxxxxxxxx"s,
+        "\xFF\xD8\xFF\xD9xxxxxxxxxx"s, "<svg width=\"3\"/>"s, "GIF89a\0\0\0\0"s}) {
     CHECK_FALSE(image_size(bytes));
   }
 }

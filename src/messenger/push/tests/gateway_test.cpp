@@ -10,8 +10,12 @@ using namespace haechi::messenger;
 namespace {
 
 json::object pusher_body() {
-  return {{"kind", "http"},       {"app_id", "org.example.app"}, {"pushkey", "key"}, {"app_display_name", "App"},
-          {"device_display_name", "Phone"}, {"lang", "en"},
+  return {{"kind", "http"},
+          {"app_id", "org.example.app"},
+          {"pushkey", "key"},
+          {"app_display_name", "App"},
+          {"device_display_name", "Phone"},
+          {"lang", "en"},
           {"data", json::object{{"url", "https://push.example/_matrix/push/v1/notify"}, {"extra", 1}}}};
 }
 
@@ -42,7 +46,7 @@ TEST_CASE("a pusher of kind http is understood") {
 TEST_CASE("pushers that cannot work are refused") {
   struct Row {
     std::string_view member;
-    json::value value;   // null: left out
+    json::value value;  // null: left out
     messenger::Errc expected;
   };
   const Row rows[] = {
@@ -60,7 +64,8 @@ TEST_CASE("pushers that cannot work are refused") {
       {"data", json::object{{"url", "https://push.example"}}, messenger::Errc::InvalidParam},
       {"data", json::object{{"url", "https:///_matrix/push/v1/notify"}}, messenger::Errc::InvalidParam},
       {"data", json::object{{"url", "https://push.example/elsewhere"}}, messenger::Errc::InvalidParam},
-      {"data", json::object{{"url", "https://push.example/_matrix/push/v1/notify/more"}}, messenger::Errc::InvalidParam},
+      {"data", json::object{{"url", "https://push.example/_matrix/push/v1/notify/more"}},
+       messenger::Errc::InvalidParam},
   };
   for (const auto& row : rows) {
     CAPTURE(row.member);
@@ -104,7 +109,8 @@ TEST_CASE("a gateway is told of the event, and not of its own url") {
 TEST_CASE("a pusher for ids only is told nothing else of the event") {
   auto body = pusher_body();
   body["data"].get_object()["format"] = "event_id_only";
-  const auto n = notification(push_body(*Pusher::parse(body), {.room = room(), .event = message(R"({"body":"x"})")}, 1));
+  const auto n =
+      notification(push_body(*Pusher::parse(body), {.room = room(), .event = message(R"({"body":"x"})")}, 1));
   CHECK(get_string(n, "event_id") == "$event");
   CHECK(get_string(n, "room_id") == "!room");
   for (const auto* key : {"content", "sender", "type", "room_name"}) CHECK_FALSE(n.contains(key));

@@ -1,7 +1,7 @@
 #include "messenger/rooms/preset.hpp"
 
-#include <algorithm>
 #include <doctest/doctest.h>
+#include <algorithm>
 
 #include "messenger/errc.hpp"
 
@@ -19,7 +19,8 @@ RoomPlan planned(std::string_view body) {
 
 std::vector<PlannedEvent> events_of(std::string_view body) {
   const auto plan = planned(body);
-  return room_events(plan, kMe, {.displayname = "Me", .avatar_url = std::nullopt}, std::vector<Profile>(plan.invite.size()));
+  return room_events(plan, kMe, {.displayname = "Me", .avatar_url = std::nullopt},
+                     std::vector<Profile>(plan.invite.size()));
 }
 
 const json::object& content(const std::vector<PlannedEvent>& events, std::string_view type) {
@@ -44,7 +45,8 @@ TEST_CASE("the first events come in the order of the specification") {
       {R"({})", "create member power_levels join_rules history_visibility guest_access"},
       {R"({"name":"N","topic":"T","room_alias_name":"a","invite":["@you:example.org"],
            "initial_state":[{"type":"m.room.encryption","content":{}}]})",
-       "create member power_levels canonical_alias join_rules history_visibility guest_access encryption name topic member"},
+       "create member power_levels canonical_alias join_rules history_visibility guest_access encryption name topic "
+       "member"},
       {R"({"initial_state":[{"type":"m.room.join_rules","content":{"join_rule":"knock"}}]})",
        "create member power_levels history_visibility guest_access join_rules"},
       {R"({"initial_state":[{"type":"m.room.power_levels","content":{}},{"type":"x.y","content":{}}]})",
@@ -72,16 +74,20 @@ TEST_CASE("a preset sets join rules and guest access; without one the visibility
 }
 
 TEST_CASE("the creator is named where the room version wants it") {
-  auto ten = content(events_of(R"({"room_version":"10","creation_content":{"creator":"@evil:example.org","room_version":"1"}})"), "m.room.create");
+  auto ten = content(
+      events_of(R"({"room_version":"10","creation_content":{"creator":"@evil:example.org","room_version":"1"}})"),
+      "m.room.create");
   CHECK(get_string(ten, "creator") == kMe);
   CHECK(get_string(ten, "room_version") == "10");
-  auto eleven = content(events_of(R"({"creation_content":{"creator":"@evil:example.org","type":"m.space"}})"), "m.room.create");
+  auto eleven =
+      content(events_of(R"({"creation_content":{"creator":"@evil:example.org","type":"m.space"}})"), "m.room.create");
   CHECK(!eleven.contains("creator"));
   CHECK(get_string(eleven, "type") == "m.space");
 }
 
 TEST_CASE("invitees of a trusted chat share the creator's power") {
-  const auto body = R"({"preset":"trusted_private_chat","invite":["@a:example.org","@a:example.org","@me:example.org"],"room_version":)";
+  const auto body =
+      R"({"preset":"trusted_private_chat","invite":["@a:example.org","@a:example.org","@me:example.org"],"room_version":)";
   const auto old = events_of(std::string(body) + "\"11\"}");
   CHECK(to_text(content(old, "m.room.power_levels").at("users")) == R"({"@me:example.org":100,"@a:example.org":100})");
   const auto now = events_of(std::string(body) + "\"12\"}");
@@ -90,7 +96,8 @@ TEST_CASE("invitees of a trusted chat share the creator's power") {
 }
 
 TEST_CASE("the override replaces only the levels that it names") {
-  const auto events = events_of(R"({"power_level_content_override":{"events_default":50,"users":{"@me:example.org":100}}})");
+  const auto events =
+      events_of(R"({"power_level_content_override":{"events_default":50,"users":{"@me:example.org":100}}})");
   const auto& levels = content(events, "m.room.power_levels");
   CHECK(get_int(levels, "events_default") == 50);
   CHECK(get_int(levels, "state_default") == 50);
