@@ -22,10 +22,24 @@ void AsioLoop::Impl::arm_wakeup() {
 }
 
 void AsioLoop::Impl::resume_deferred() {
-  // What is deferred meanwhile belongs to the next burst: sockets get their turn between.
-  resuming.swap(deferred);
-  for (const auto h : resuming) h.resume();
-  resuming.clear();
+  // A herd wakes a part at a time: an answer that is ready, or a request that has
+  // come, does not wait behind three thousand others. Resuming may defer more.
+  constexpr std::size_t kPart = 1024;
+  const std::size_t end = std::min(resumed + kPart, deferred.size());
+  while (resumed < end) {
+    const auto h = deferred[resumed++];  // a copy: the vector may grow
+    h.resume();
+  }
+  if (resumed == deferred.size()) {
+    deferred.clear();
+    resumed = 0;
+    return;
+  }
+  if (resumed >= 4096) {
+    deferred.erase(deferred.begin(), deferred.begin() + static_cast<std::ptrdiff_t>(resumed));
+    resumed = 0;
+  }
+  asio::post(context, [this] { resume_deferred(); });
 }
 
 AsioLoop::AsioLoop(const Clock& clock) : impl_(std::make_unique<Impl>(clock)) {}
@@ -36,7 +50,9 @@ void AsioLoop::post(std::move_only_function<void()> f) { asio::post(impl_->conte
 void AsioLoop::defer(std::coroutine_handle<> h) {
   impl_->deferred.push_back(h);
   if (impl_->deferred.size() == 1) {
-    asio::post(impl_->context, [impl = impl_.get()] { impl->resume_deferred(); });
+    // Behind what is posted in this turn of the loop: the answer to whoever woke a herd goes out before it.
+    asio::post(impl_->context,
+               [impl = impl_.get()] { asio::post(impl->context, [impl] { impl->resume_deferred(); }); });
   }
 }
 
