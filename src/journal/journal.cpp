@@ -31,6 +31,8 @@ class Category final : public std::error_category {
       case Errc::Full: return "too many commands are waiting";
       case Errc::Failed: return "the command could not be stored";
       case Errc::ShuttingDown: return "shutting down";
+      case Errc::Stale: return "another node was quicker";
+      case Errc::Late: return "not stored in time; it may still be";
     }
     return "unknown error";
   }
@@ -118,6 +120,15 @@ class JournalImpl final : public Journal {
     return readers_.read(
         [from, limit](store::Connection& c) -> Result<std::vector<Entry>> { return repo::read_feed(c, from, limit); });
   }
+
+  void read_stored(Kind kind, StoredReader reader) override { stored_readers_.emplace_back(kind, std::move(reader)); }
+  Task<bool> fresh(Duration) override { co_return true; }
+  void broadcast(std::string_view, std::string_view) override {}
+  void on_broadcast(std::string topic, std::function<void(std::string_view)> hear) override {
+    hearers_.emplace_back(std::move(topic), std::move(hear));
+  }
+  const std::string& node_id() const override { return node_id_; }
+  bool shared() const override { return db_.shared(); }
 
   std::size_t queued() const override { return outstanding_; }
   bool healthy() const override { return healthy_; }
@@ -335,6 +346,9 @@ class JournalImpl final : public Journal {
   Histogram& commit_seconds_;
   std::vector<std::function<void(std::span<const Entry>)>> followers_;
   std::vector<store::LateIndex*> indexes_;
+  std::vector<std::pair<Kind, StoredReader>> stored_readers_;
+  std::vector<std::pair<std::string, std::function<void(std::string_view)>>> hearers_;
+  std::string node_id_;
   Batch::Jobs staged_;
   std::size_t outstanding_ = 0;
   bool started_ = false;
@@ -427,9 +441,9 @@ Position Tx::append(Kind kind, std::string_view subject, std::string_view data, 
   return last_;
 }
 
-Position Tx::append_stored(Kind kind, std::shared_ptr<const Payload> local) {
+Position Tx::append_stored(Kind kind, std::int64_t topic, std::shared_ptr<const Payload> local) {
   ++last_;
-  entries_.push_back({last_, kind, {}, {}, std::move(local)});
+  entries_.push_back({last_, kind, {}, {}, std::move(local), topic});
   return last_;
 }
 

@@ -48,6 +48,16 @@ struct Entry {
   std::string subject;  ///< whom or what it concerns: a user id, a room id
   std::string data;     ///< self-contained JSON, enough for another node to follow
   std::shared_ptr<const Payload> local;
+  std::int64_t topic = 0;  ///< see Basis; 0: none
+  bool own = true;         ///< committed by this node: exactly one node says so
+};
+
+/// What a command was decided on: it holds as long as no other node has changed `topic` (a
+/// number that the writers of stored entries choose, such as a room's) after position `at`.
+/// Otherwise the command is refused with Errc::Stale and changes nothing: follow, decide again.
+struct Basis {
+  std::int64_t topic = 0;  ///< 0: depends on nothing
+  Position at = 0;
 };
 
 /// The transaction of a batch as one command sees it. Commit thread only.
@@ -62,7 +72,7 @@ class Tx {
                   std::shared_ptr<const Payload> local = nullptr);
   /// Takes the next position for a row that the module writes itself into its own
   /// table keyed by position (events): that row is the feed row.
-  Position append_stored(Kind kind, std::shared_ptr<const Payload> local);
+  Position append_stored(Kind kind, std::int64_t topic, std::shared_ptr<const Payload> local);
 
  private:
   friend class Journal;
@@ -74,7 +84,8 @@ class Tx {
   std::vector<Entry> entries_;
 };
 
-enum class Errc { Ok = 0, Full, Failed, ShuttingDown };
+/// Stale: see Basis. Late: not committed within Options::answer_max; it may still be.
+enum class Errc { Ok = 0, Full, Failed, ShuttingDown, Stale, Late };
 const std::error_category& journal_category() noexcept;
 inline std::error_code make_error_code(Errc c) noexcept { return {static_cast<int>(c), journal_category()}; }
 
@@ -94,6 +105,8 @@ struct Options {
   Duration claim_wait_max = std::chrono::seconds(30);  ///< for another holder of the same key
   std::size_t feed_rows_kept = 1'000'000;              ///< rows of `feed` further back, in positions, are deleted
   std::size_t index_segment_entries = 131'072;         ///< of the index over idempotency keys
+  /// A caller waits so long, while the database moves to another site, before Errc::Late.
+  Duration answer_max = std::chrono::seconds(20);
 };
 
 /// A command's name in the outside world: the same scope and key have one effect
@@ -143,6 +156,11 @@ class Journal {
   /// `follow` is called once a batch with its entries in order, after the commit
   /// and before the batch's callers are answered. In order of subscription.
   virtual void subscribe(std::function<void(std::span<const Entry>)> follow) = 0;
+  /// How entries of append_stored() that other nodes committed are read: those of `kind` with
+  /// after < pos <= upto, in order, with `topic` and `local` set. Runs on the commit thread.
+  /// Call before start().
+  using StoredReader = std::function<std::vector<Entry>(store::Connection&, Position after, Position upto)>;
+  virtual void read_stored(Kind kind, StoredReader reader) = 0;
   /// Moves the full segments of `index` to its table while commands run. `index` must outlive
   /// stop(). Call before start().
   virtual void maintain(store::LateIndex& index) = 0;
@@ -157,9 +175,10 @@ class Journal {
   /// of this command is recorded. `apply` runs on the commit thread, and again from its
   /// beginning when its batch has to be repeated: it must not consume what it captured.
   template <class F>
-  auto submit(F apply, Guard guard = Guard::Guarded) -> Task<std::invoke_result_t<F&, Tx&>> {
+  auto submit(F apply, Guard guard = Guard::Guarded, Basis basis = {}) -> Task<std::invoke_result_t<F&, Tx&>> {
     using R = std::invoke_result_t<F&, Tx&>;
     auto job = std::make_unique<TypedJob<R, F>>(std::move(apply), guard);
+    job->basis = basis;
     auto future = job->promise.future();
     if (auto queued = enqueue(std::move(job)); !queued) co_return std::unexpected(std::move(queued.error()));
     co_return co_await future;
@@ -185,6 +204,19 @@ class Journal {
 
   /// The newest position that is durable and that every subscriber has followed.
   Position position() const { return position_; }
+  /// Waits until this node has followed everything that any node committed before the call, or
+  /// until `at_most` has passed (false). At once where no other node can write.
+  virtual Task<bool> fresh(Duration at_most) = 0;
+
+  /// Tells the other nodes something that may be lost (typing, presence): at most 6,000 bytes,
+  /// not in the feed, not stored. Called there with the same topic; not here.
+  virtual void broadcast(std::string_view topic, std::string_view message) = 0;
+  virtual void on_broadcast(std::string topic, std::function<void(std::string_view message)> hear) = 0;
+  /// Names this process among the nodes of one database; random, new at each start.
+  virtual const std::string& node_id() const = 0;
+  /// Whether other nodes may write to the same database.
+  virtual bool shared() const = 0;
+
   /// Rows of the feed from `from` on (append()'s; append_stored()'s are in their modules'
   /// own tables), at most `limit`, in order.
   virtual Task<Result<std::vector<Entry>>> read_feed(Position from, std::size_t limit) = 0;
@@ -204,6 +236,7 @@ class Journal {
     virtual void finish() = 0;             ///< loop thread: gives the stored result
     virtual void finish(Error error) = 0;  ///< loop thread
     Guard guard;
+    Basis basis;
     std::uint64_t key_hash = 0;
     std::string full_key;              ///< empty: not keyed
     bool internal = false;             ///< the journal's own: not counted

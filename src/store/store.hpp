@@ -20,15 +20,21 @@
 #include <variant>
 #include <vector>
 
+#include "base/clock.hpp"
 #include "base/pool.hpp"
 #include "base/result.hpp"
 
 namespace haechi::store {
 
-/// A statement with a name for logs. Make them `inline constexpr` or static: the
-/// prepared form is cached by the address of the text.
+/// Whether an INSERT may be written together with others of its kind, in one statement and
+/// at any time before the next answer or the commit: rows that nothing in between looks at.
+enum class Rows : bool { OneByOne, Together };
+
+/// A statement. Make them `inline constexpr` or static: the prepared form is cached by the
+/// address of the text.
 struct Sql {
   const char* text;
+  Rows rows = Rows::OneByOne;
 };
 
 struct Blob {
@@ -56,6 +62,14 @@ Value to_value(const std::optional<T>& v) {
 class SqlError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
+};
+
+/// The server cannot be reached any more, or is not the one that accepts writes. The
+/// connection is of no more use; the same work may succeed on a new one. Thrown by commit(),
+/// it leaves open whether the transaction was committed.
+class ConnectionLost : public SqlError {
+ public:
+  using SqlError::SqlError;
 };
 
 /// The current row of a query; views hold until the next row. Columns from 0.
@@ -96,6 +110,14 @@ class Connection {
  public:
   virtual ~Connection() = default;
 
+  /// Runs a statement whose result nobody needs. It may be sent with later ones: its error
+  /// shows at the next answer (exec, each, ..., commit) and spoils the transaction up to
+  /// the last savepoint.
+  template <class... A>
+  void put(const Sql& sql, const A&... args) {
+    const Value values[] = {to_value(args)..., Value(nullptr)};
+    defer(sql, {values, sizeof...(args)});
+  }
   /// Runs a statement; returns the number of rows changed.
   template <class... A>
   std::int64_t exec(const Sql& sql, const A&... args) {
@@ -153,12 +175,29 @@ class Connection {
   virtual void commit() = 0;
   virtual void rollback() noexcept = 0;
   /// A nested scope inside a transaction: ended by release() (kept) or rollback_to() (undone).
+  /// Like put() these may be sent late.
   virtual void savepoint() = 0;
   virtual void release() = 0;
   virtual void rollback_to() = 0;
+  /// Sends what put() and its like have kept back and waits for it; throws what went wrong.
+  virtual void flush() {}
+
+  /// Notices by which nodes tell each other of commits. Engines that one process has to
+  /// itself (see Database::shared) have none.
+  struct Notice {
+    std::string channel;
+    std::string payload;
+  };
+  virtual void listen(std::string_view /*channel*/) {}
+  /// Part of the transaction if there is one: sent when it is committed. At most 7,900 bytes.
+  virtual void notify(std::string_view /*channel*/, std::string_view /*payload*/) {}
+  /// Outside of a transaction: waits until there are notices, until `wake_fd` is readable, or
+  /// for `at_most`. Throws ConnectionLost.
+  virtual std::vector<Notice> wait(int /*wake_fd*/, Duration /*at_most*/) { return {}; }
 
  protected:
   virtual std::int64_t run(const Sql& sql, std::span<const Value> args, const RowFn* row) = 0;
+  virtual void defer(const Sql& sql, std::span<const Value> args) { run(sql, args, nullptr); }
 };
 
 enum class Access { ReadOnly, ReadWrite };
@@ -170,6 +209,8 @@ class Database {
   virtual std::unique_ptr<Connection> connect(Access access) = 0;
   /// "sqlite" or "postgresql".
   virtual std::string_view engine() const = 0;
+  /// Whether other nodes may write to it too.
+  virtual bool shared() const { return false; }
   /// Gives the engine a moment to keep its log bounded. The journal calls it with the
   /// writing connection between two batches; it returns at once when nothing is due.
   virtual void checkpoint(Connection&) {}
@@ -183,6 +224,22 @@ struct SqliteOptions {
 /// Opens or creates. Errc::Io when the file cannot be used; Errc::Conflict when it is
 /// in use already (by this process or another, told by a lock on `path`.lock).
 Result<std::unique_ptr<Database>> open_sqlite(SqliteOptions options);
+
+struct PostgresOptions {
+  std::vector<std::string> hosts;  ///< "host:port"; the one that accepts writes is found among them
+  std::string database = "haechi";
+  std::string user = "haechi";
+  std::string password;
+  /// How long connect() looks for a server that accepts writes before it throws ConnectionLost.
+  Duration find_max = std::chrono::seconds(10);
+  /// One attempt at one host.
+  Duration connect_max = std::chrono::milliseconds(500);
+  /// An answer that takes longer makes the connection look whether another host accepts writes
+  /// now; if one does, this one is given up (ConnectionLost). Nothing is ever cancelled.
+  Duration suspicious_after = std::chrono::milliseconds(700);
+};
+/// Does not connect yet: the servers may come later. Errc::Invalid for options that cannot work.
+Result<std::unique_ptr<Database>> open_postgres(PostgresOptions options);
 
 /// One numbered step of a module's schema. Forward only; applied in order of
 /// (module registration, number), each in its own transaction, and recorded in

@@ -140,7 +140,7 @@ Result<std::unique_ptr<Writer::Prepared>> Writer::prepare(const RoomPtr& room, N
 void Writer::write(journal::Tx& tx, Prepared& p) {
   auto& c = tx.sql();
   const Event& e = *p.landed->event;
-  const Position pos = tx.append_stored(kind::kEvent, p.landed);
+  const Position pos = tx.append_stored(kind::kEvent, e.room_num, p.landed);
   repo::insert_event(c, pos, e.room_num, e.event_id, p.pdu, p.extra);
   if (e.state_key) {
     repo::set_state(c, e.room_num, e.type, *e.state_key, pos);
