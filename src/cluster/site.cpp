@@ -1,0 +1,1 @@
+#include "cluster/site.hpp"
