@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 LINES_MAX = 900
 FLOORS = [["base"], ["store", "cluster", "net"], ["journal"], ["identity", "blob", "care"],
-          ["messenger", "pay", "shop", "ride", "scooter", "map", "portal", "pass"], ["app"]]
+          ["messenger", "pay", "shop", "ride", "scooter", "map", "portal", "pass"], ["app", "drill"]]
 FLOOR = {name: n for n, names in enumerate(FLOORS) for name in names}
 SERVICES = set(FLOORS[4])
 PUBLIC = re.compile(r"^(\w+)/(\1|module|types|fwd|ids)\.hpp$")
