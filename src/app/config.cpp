@@ -77,12 +77,58 @@ std::string nearest(std::string_view path) {
   return best;
 }
 
+/// The entries of [[sites]].
+Result<> read_sites(const toml::node& node, std::string_view name, Config& config, Lines& lines) {
+  const auto* list = node.as_array();
+  if (!list || !std::ranges::all_of(*list, [](const toml::node& n) { return n.is_table(); })) {
+    return bad(name, node.source().begin.line, fmt::format("sites: expected [[sites]] entries, got {}", shown(node)));
+  }
+  for (const auto& item : *list) {
+    cluster::Site site;
+    for (const auto& [k, value] : *item.as_table()) {
+      const auto key = std::ranges::find(site_keys(), k.str(), &SiteKey::name);
+      if (key == site_keys().end()) {
+        return bad(name, k.source().begin.line, fmt::format("sites.{}: there is no such key", k.str()));
+      }
+      if (!key->set(site, leaf_of(value))) {
+        return bad(name, value.source().begin.line,
+                   fmt::format("sites.{}: expected {}, got {}", key->name, key->expected, shown(value)));
+      }
+    }
+    const auto line = item.source().begin.line;
+    for (const auto& key : site_keys()) {
+      if (!item.as_table()->contains(key.name)) {
+        return bad(name, line, fmt::format("sites: an entry lacks {}: {}", key.name, key.expected));
+      }
+    }
+    for (const auto& other : config.sites) {
+      const auto clash = [&](std::string_view what) {
+        return bad(name, line, fmt::format("sites: {} stands in two entries", what));
+      };
+      if (other.name == site.name) return clash("the name " + site.name);
+      if (other.postgresql == site.postgresql) return clash(site.postgresql);
+      if (other.patroni == site.patroni) return clash(site.patroni);
+      if (other.etcd == site.etcd) return clash(site.etcd);
+      for (const auto& url : site.nodes) {
+        if (std::ranges::find(other.nodes, url) != other.nodes.end()) return clash(url);
+      }
+    }
+    lines["sites." + site.name] = line;
+    config.sites.push_back(std::move(site));
+  }
+  return {};
+}
+
 Result<> read_table(const toml::table& table, const std::string& prefix, std::string_view name, Config& config,
                     Lines& lines) {
   for (const auto& [k, node] : table) {
     const std::string path = prefix + std::string(k.str());
     const unsigned line = k.source().begin.line;
     lines[path] = line;
+    if (path == "sites") {
+      TRY_DO(read_sites(node, name, config, lines));
+      continue;
+    }
     const auto keys = config_keys();
     const auto key = std::ranges::find(keys, path, &Key::path);
     if (key != keys.end()) {
@@ -115,47 +161,152 @@ Result<std::string> read_file(const std::string& path) {
 }
 
 /// The checks that concern several keys, or files.
-Result<> check(Config& c, std::string_view name, const Lines& lines, bool has_file) {
-  const auto complain = [&](std::string_view key, std::string_view what) {
-    const auto line = lines.find(key);
-    return bad(name, line == lines.end() ? 0 : line->second, fmt::format("{}: {}", key, what));
-  };
-  const auto file = [&](std::string_view key, const std::string& path) -> Result<std::string> {
+class Check {
+ public:
+  Check(Config& config, std::string_view name, const Lines& lines, bool has_file, bool from_outside)
+      : c_(config), name_(name), lines_(lines), has_file_(has_file), from_outside_(from_outside) {}
+
+  Result<> all() {
+    TRY_DO(server_name());
+    TRY_DO(tls());
+    TRY_DO(registration());
+    TRY_DO(turn());
+    TRY_DO(sites());
+    TRY_DO(store());
+    TRY_DO(blobs());
+    return vault();
+  }
+
+ private:
+  std::unexpected<Error> complain(std::string_view key, std::string_view what) const {
+    const auto line = lines_.find(key);
+    return bad(name_, line == lines_.end() ? 0 : line->second, fmt::format("{}: {}", key, what));
+  }
+
+  Result<std::string> file(std::string_view key, const std::string& path) const {
+    if (from_outside_) return std::string();
     auto text = read_file(path);
     if (!text) return complain(key, text.error().message);
     if (trim(*text).empty()) return complain(key, fmt::format("the file {} is empty", path));
     return text;
-  };
-  if (c.server_name.empty()) {
-    return has_file
+  }
+  /// What a file holds, without the line's end; nothing where none is named.
+  Result<std::string> secret(std::string_view key, const std::string& path) const {
+    if (path.empty()) return std::string();
+    TRY(const auto text, file(key, path));
+    return std::string(trim(text));
+  }
+
+  Result<> server_name() const {
+    if (!c_.server_name.empty() || from_outside_) return {};
+    return has_file_
                ? complain("server_name", "is required: a host name such as \"example.org\", here or as --server-name")
                : fail(Errc::Invalid, "--server-name is required: a host name such as example.org");
   }
-  if (c.tls.certificate.empty() != c.tls.key.empty()) {
-    const bool lacks_key = c.tls.key.empty();
-    return complain(lacks_key ? "tls.certificate" : "tls.key",
-                    lacks_key ? "needs tls.key beside it" : "needs tls.certificate beside it");
+
+  Result<> tls() const {
+    if (c_.tls.certificate.empty() != c_.tls.key.empty()) {
+      const bool lacks_key = c_.tls.key.empty();
+      return complain(lacks_key ? "tls.certificate" : "tls.key",
+                      lacks_key ? "needs tls.key beside it" : "needs tls.certificate beside it");
+    }
+    if (c_.tls.on()) {
+      TRY_DO(file("tls.certificate", c_.tls.certificate));
+      TRY_DO(file("tls.key", c_.tls.key));
+    }
+    if (!c_.tls.extra_ca.empty()) TRY_DO(file("tls.extra_ca", c_.tls.extra_ca));
+    return {};
   }
-  if (c.tls.on()) {
-    TRY_DO(file("tls.certificate", c.tls.certificate));
-    TRY_DO(file("tls.key", c.tls.key));
+
+  Result<> registration() const {
+    auto& r = c_.registration;
+    if (r.mode == Registration::SharedSecret && r.shared_secret_file.empty()) {
+      return complain("registration.mode", "\"shared_secret\" needs registration.shared_secret_file");
+    }
+    TRY(r.shared_secret, secret("registration.shared_secret_file", r.shared_secret_file));
+    return {};
   }
-  if (!c.tls.extra_ca.empty()) TRY_DO(file("tls.extra_ca", c.tls.extra_ca));
-  if (c.registration.mode == Registration::SharedSecret && c.registration.shared_secret_file.empty()) {
-    return complain("registration.mode", "\"shared_secret\" needs registration.shared_secret_file");
+
+  Result<> turn() const {
+    if (c_.turn.shared_secret_file.empty() && !c_.turn.uris.empty()) {
+      return complain("turn.uris", "needs turn.shared_secret_file beside it");
+    }
+    TRY(c_.turn.shared_secret, secret("turn.shared_secret_file", c_.turn.shared_secret_file));
+    return {};
   }
-  if (!c.registration.shared_secret_file.empty()) {
-    TRY(const auto text, file("registration.shared_secret_file", c.registration.shared_secret_file));
-    c.registration.shared_secret = trim(text);
+
+  Result<> sites() const {
+    const auto own = std::ranges::find(c_.sites, c_.site, &cluster::Site::name);
+    if (!c_.site.empty() && own == c_.sites.end()) {
+      return complain("site", fmt::format("there is no [[sites]] entry with the name {}", c_.site));
+    }
+    if (c_.sites.empty()) return {};
+    if (!c_.shared_store()) return complain("sites", "several sites need store.engine = \"postgresql\"");
+    if (c_.site.empty() && !from_outside_)
+      return complain("site", "is required: which of [[sites]] this node stands in");
+    return {};
   }
-  if (!c.turn.shared_secret_file.empty()) {
-    TRY(const auto text, file("turn.shared_secret_file", c.turn.shared_secret_file));
-    c.turn.shared_secret = trim(text);
-  } else if (!c.turn.uris.empty()) {
-    return complain("turn.uris", "needs turn.shared_secret_file beside it");
+
+  Result<> store() const {
+    auto& s = c_.store;
+    if (!c_.shared_store()) {
+      return s.hosts.empty() ? Result<>{} : complain("store.hosts", "needs store.engine = \"postgresql\"");
+    }
+    if (s.hosts.empty()) {
+      for (const auto& site : c_.sites) {
+        // The nearest is asked first.
+        s.hosts.insert(site.name == c_.site ? s.hosts.begin() : s.hosts.end(), site.postgresql);
+      }
+    }
+    if (s.hosts.empty()) return complain("store.engine", "\"postgresql\" needs store.hosts or [[sites]]");
+    TRY(s.password, secret("store.password_file", s.password_file));
+    return {};
   }
-  return {};
-}
+
+  Result<> blobs() const {
+    auto& b = c_.blobs;
+    if (b.place == BlobPlace::Unset) b.place = c_.shared_store() ? BlobPlace::Database : BlobPlace::Local;
+    if (b.place == BlobPlace::Database && !c_.shared_store()) {
+      return complain("blobs.store", "\"database\" needs store.engine = \"postgresql\"");
+    }
+    if (b.place == BlobPlace::Local && c_.shared_store()) {
+      return complain("blobs.store", "\"local\" needs store.engine = \"sqlite\": other nodes could not read the media");
+    }
+    if (b.place != BlobPlace::S3) return {};
+    const std::pair<std::string_view, const std::string&> needed[] = {{"s3_endpoint", b.s3_endpoint},
+                                                                      {"s3_region", b.s3_region},
+                                                                      {"s3_bucket", b.s3_bucket},
+                                                                      {"s3_access_key", b.s3_access_key},
+                                                                      {"s3_secret_key_file", b.s3_secret_key_file}};
+    for (const auto& [key, value] : needed) {
+      if (value.empty()) return complain("blobs.store", fmt::format("\"s3\" needs blobs.{} beside it", key));
+    }
+    TRY(b.s3_secret_key, secret("blobs.s3_secret_key_file", b.s3_secret_key_file));
+    return {};
+  }
+
+  Result<> vault() const {
+    if (c_.vault.key_file.empty()) {
+      if (c_.sites.empty() || from_outside_) return {};
+      return complain("vault.key_file",
+                      "is required with [[sites]]: the key that secrets in the database are encrypted with");
+    }
+    if (from_outside_) return {};
+    TRY(const auto text, secret("vault.key_file", c_.vault.key_file));
+    const auto bytes = base64_decode(text);
+    if (!bytes || bytes->size() != 32) {
+      return complain("vault.key_file", fmt::format("the file {} must hold 32 bytes in base64", c_.vault.key_file));
+    }
+    c_.vault.key.assign(bytes->begin(), bytes->end());
+    return {};
+  }
+
+  Config& c_;
+  std::string_view name_;
+  const Lines& lines_;
+  bool has_file_;
+  bool from_outside_;
+};
 
 Result<> apply_flags(Config& c, const Flags& f) {
   if (f.data) {
@@ -190,6 +341,11 @@ std::string Config::base_url() const {
   return fmt::format("{}://{}:{}", tls.on() ? "https" : "http", host, port);
 }
 
+std::string Config::node_name() const {
+  if (!node.empty()) return node;
+  return address.contains(':') ? fmt::format("[{}]:{}", address, port) : fmt::format("{}:{}", address, port);
+}
+
 Result<Config> parse_config(std::string_view text, std::string_view name, const Flags& flags) {
   Config config;
   Lines lines;
@@ -199,7 +355,7 @@ Result<Config> parse_config(std::string_view text, std::string_view name, const 
   }
   TRY_DO(read_table(parsed.table(), "", name, config, lines));
   TRY_DO(apply_flags(config, flags));
-  TRY_DO(check(config, name, lines, true));
+  TRY_DO(Check(config, name, lines, true, flags.from_outside).all());
   return config;
 }
 
@@ -210,7 +366,8 @@ Result<Config> load_config(const Flags& flags) {
   }
   Config config;
   TRY_DO(apply_flags(config, flags));
-  TRY_DO(check(config, "flags", {}, false));
+  const Lines none;
+  TRY_DO(Check(config, "flags", none, false, flags.from_outside).all());
   return config;
 }
 
@@ -233,6 +390,11 @@ std::string config_example() {
     const auto last = dot == std::string::npos ? k.path : k.path.substr(dot + 1);
     out +=
         k.commented ? fmt::format("# {} = \"example.org\"\n", last) : fmt::format("{} = {}\n", last, k.show(defaults));
+  }
+  out += "\n# One entry for each site, the same list in every site's file.\n# [[sites]]\n";
+  for (const auto& k : site_keys()) {
+    if (!k.meaning.empty()) out += fmt::format("# {}\n", k.meaning);
+    out += fmt::format("# {} = {}\n", k.name, k.example);
   }
   return out;
 }

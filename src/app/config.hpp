@@ -9,9 +9,12 @@
 #include <vector>
 
 #include "base/result.hpp"
+#include "cluster/site.hpp"
 
 namespace haechi::app {
 
+enum class Engine { Sqlite, Postgresql };
+enum class BlobPlace { Unset, Local, Database, S3 };
 enum class Registration { Closed, Token, Open, SharedSecret };
 
 struct RateConfig {
@@ -27,6 +30,34 @@ struct Config {
   std::string public_base_url;  ///< empty: see base_url()
   std::string default_room_version = "11";
   bool presence = true;
+  std::string site;  ///< the name of the own one of `sites`; empty where there are none
+  std::string node;  ///< what operators call this node; see node_name()
+
+  struct Store {
+    Engine engine = Engine::Sqlite;
+    std::vector<std::string> hosts;  ///< "host:port"; when the file names none: those of `sites`, the own first
+    std::string database = "haechi";
+    std::string user = "haechi";
+    std::string password_file;
+    std::string password;  ///< what the file holds
+  } store;
+
+  std::vector<cluster::Site> sites;
+
+  struct Blobs {
+    BlobPlace place = BlobPlace::Unset;  ///< never Unset once checked
+    std::string s3_endpoint;
+    std::string s3_region;
+    std::string s3_bucket;
+    std::string s3_access_key;
+    std::string s3_secret_key_file;
+    std::string s3_secret_key;  ///< what the file holds
+  } blobs;
+
+  struct Vault {
+    std::string key_file;
+    std::string key;  ///< the 32 bytes that the file holds in base64; empty without a file
+  } vault;
 
   struct Tls {
     std::string certificate, key;  ///< both or neither
@@ -107,6 +138,9 @@ struct Config {
 
   /// The address that clients are told: public_base_url, else the one listened on.
   std::string base_url() const;
+  /// `node`, else "ADDR:PORT".
+  std::string node_name() const;
+  bool shared_store() const { return store.engine == Engine::Postgresql; }
 };
 
 /// What `haechi serve` takes on its command line; it goes over the file.
@@ -117,6 +151,9 @@ struct Flags {
   std::optional<std::string> server_name;
   bool open_registration = false;
   bool no_rate_limits = false;
+  /// For commands that only look at the platform, from any machine: files with secrets
+  /// and certificates are not read, and neither `site` nor `server_name` is required.
+  bool from_outside = false;
 };
 
 /// File, then flags, then the checks that need both. Errc::Invalid with one line

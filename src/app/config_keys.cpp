@@ -37,6 +37,19 @@ bool is_url(std::string_view s) {
                               [](char c) { return static_cast<unsigned char>(c) <= 0x20 || c == '?' || c == '#'; });
 }
 
+/// "host:port", IPv6 in brackets.
+bool is_host_port(std::string_view s) {
+  const auto colon = s.rfind(':');
+  if (colon == std::string_view::npos || !is_server_name(s)) return false;
+  return !s.substr(colon + 1).ends_with(']');
+}
+
+/// What PostgreSQL and Patroni take as a member's name too.
+bool is_plain_name(std::string_view s) {
+  return !s.empty() && s.size() <= 32 && s.front() >= 'a' && s.front() <= 'z' &&
+         std::ranges::all_of(s, [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'; });
+}
+
 bool is_range(std::string_view s) {
   const auto slash = s.find('/');
   const std::string address(s.substr(0, slash));
@@ -161,6 +174,31 @@ class Table {
                     },
                     [at](const Config& c) { return quoted_list(at(c)); }});
   }
+  /// One of a few names, each of which stands for a value.
+  template <class E, class At>
+  void choice(std::string path, std::string meaning, std::vector<std::pair<std::string_view, E>> names, At at) {
+    std::string expected = "one of ";
+    for (const auto& [name, value] : names) {
+      if (!expected.ends_with("of ")) expected += ", ";
+      expected += quoted(name);
+    }
+    keys.push_back({std::move(path), std::move(meaning), std::move(expected), false,
+                    [at, names](Config& c, const Leaf& l) {
+                      const auto* s = std::get_if<std::string>(&l);
+                      for (const auto& [name, value] : names) {
+                        if (!s || *s != name) continue;
+                        at(c) = value;
+                        return true;
+                      }
+                      return false;
+                    },
+                    [at, names](const Config& c) {
+                      for (const auto& [name, value] : names) {
+                        if (value == at(c)) return quoted(name);
+                      }
+                      return std::string("\"\"");
+                    }});
+  }
   template <class At>
   void rate(const std::string& path, const std::string& meaning, At at) {
     number(path + ".per_second", meaning + ", in the long run; 0: no limit", 0,
@@ -169,11 +207,6 @@ class Table {
   }
   std::vector<Key> keys;
 };
-
-constexpr std::pair<std::string_view, Registration> kModes[] = {{"closed", Registration::Closed},
-                                                                {"token", Registration::Token},
-                                                                {"open", Registration::Open},
-                                                                {"shared_secret", Registration::SharedSecret}};
 
 std::function<bool(std::string_view)> one_of(std::vector<std::string_view> names) {
   return [names = std::move(names)](std::string_view s) { return std::ranges::find(names, s) != names.end(); };
@@ -203,6 +236,41 @@ std::vector<Key> make_keys() {
   t.text("default_room_version", "The version of new rooms whose creator asks for none.",
          "one of \"10\", \"11\", \"12\"", AT(default_room_version), one_of({"10", "11", "12"}));
   t.flag("presence", "Whether people see who is online.", AT(presence));
+  t.text("site", "The site that this node stands in: the name of one of [[sites]].", "the name of a site", AT(site),
+         [](std::string_view s) { return s.empty() || is_plain_name(s); });
+  t.text("node", "What operators call this node; empty: its address and port.", "a name of 1 to 64 characters",
+         AT(node), [](std::string_view s) {
+           return s.size() <= 64 && std::ranges::all_of(s, [](char c) { return c > 0x20 && c < 0x7f; });
+         });
+
+  t.choice<Engine>("store.engine",
+                   "\"sqlite\": in the data folder, for one machine. \"postgresql\": for several nodes and sites.",
+                   {{"sqlite", Engine::Sqlite}, {"postgresql", Engine::Postgresql}}, AT(store.engine));
+  t.list("store.hosts",
+         "The PostgreSQL servers, of which the one that accepts writes is found; empty: those of [[sites]].",
+         "a list such as [\"10.0.1.1:5432\", \"10.0.2.1:5432\"]", AT(store.hosts), is_host_port);
+  t.text("store.database", "", "the name of a database", AT(store.database), filled);
+  t.text("store.user", "", "the name of a database user", AT(store.user), filled);
+  t.text("store.password_file", "A file that holds the database user's password.", "the path of a file",
+         AT(store.password_file), any);
+
+  t.choice<BlobPlace>(
+      "blobs.store",
+      "Where media are: \"local\" in the data folder, \"database\" in PostgreSQL, \"s3\" in an "
+      "S3-compatible store.\nEmpty: \"local\" with SQLite, \"database\" with PostgreSQL.",
+      {{"", BlobPlace::Unset}, {"local", BlobPlace::Local}, {"database", BlobPlace::Database}, {"s3", BlobPlace::S3}},
+      AT(blobs.place));
+  t.text("blobs.s3_endpoint", "", "a URL without a slash at the end", AT(blobs.s3_endpoint), url_or_empty);
+  t.text("blobs.s3_region", "", "the name of a region", AT(blobs.s3_region), any);
+  t.text("blobs.s3_bucket", "", "the name of a bucket", AT(blobs.s3_bucket), any);
+  t.text("blobs.s3_access_key", "", "an access key id", AT(blobs.s3_access_key), any);
+  t.text("blobs.s3_secret_key_file", "A file that holds the secret key.", "the path of a file",
+         AT(blobs.s3_secret_key_file), any);
+
+  t.text(
+      "vault.key_file",
+      "A file with the key (32 bytes in base64) that secrets in the database are encrypted with; the same everywhere.",
+      "the path of a file", AT(vault.key_file), any);
 
   t.text("tls.certificate", "PEM files: the chain and its key. Both or neither; without them plain HTTP is spoken.",
          "the path of a PEM file", AT(tls.certificate), any);
@@ -210,25 +278,14 @@ std::vector<Key> make_keys() {
   t.text("tls.extra_ca", "More certificate authorities (PEM) to trust when this server calls others.",
          "the path of a PEM file", AT(tls.extra_ca), any);
 
-  t.keys.push_back({"registration.mode",
-                    "Who may make an account: \"closed\" nobody, \"token\" who has a registration token,\n"
-                    "\"open\" everybody, \"shared_secret\" who knows the secret in the file below.",
-                    "one of \"closed\", \"token\", \"open\", \"shared_secret\"", false,
-                    [](Config& c, const Leaf& l) {
-                      const auto* s = std::get_if<std::string>(&l);
-                      for (const auto& [name, mode] : kModes) {
-                        if (!s || *s != name) continue;
-                        c.registration.mode = mode;
-                        return true;
-                      }
-                      return false;
-                    },
-                    [](const Config& c) {
-                      for (const auto& [name, mode] : kModes) {
-                        if (mode == c.registration.mode) return quoted(name);
-                      }
-                      return std::string("\"closed\"");
-                    }});
+  t.choice<Registration>("registration.mode",
+                         "Who may make an account: \"closed\" nobody, \"token\" who has a registration token,\n"
+                         "\"open\" everybody, \"shared_secret\" who knows the secret in the file below.",
+                         {{"closed", Registration::Closed},
+                          {"token", Registration::Token},
+                          {"open", Registration::Open},
+                          {"shared_secret", Registration::SharedSecret}},
+                         AT(registration.mode));
   t.text("registration.shared_secret_file", "A file that holds the secret, for mode \"shared_secret\".",
          "the path of a file", AT(registration.shared_secret_file), any);
   t.flag("registration.guest_access", "Whether guests may come without an account.", AT(registration.guest_access));
@@ -300,7 +357,41 @@ std::vector<Key> make_keys() {
 
 #undef AT
 
+std::vector<SiteKey> make_site_keys() {
+  using cluster::Site;
+  std::vector<SiteKey> keys;
+  const auto text = [&](std::string name, std::string meaning, std::string expected, std::string example,
+                        std::string Site::* at, bool (*good)(std::string_view)) {
+    keys.push_back({std::move(name), std::move(meaning), std::move(expected), std::move(example),
+                    [at, good](Site& site, const Leaf& l) {
+                      const auto* s = std::get_if<std::string>(&l);
+                      if (!s || !good(*s)) return false;
+                      site.*at = *s;
+                      return true;
+                    }});
+  };
+  const std::string url = "a URL without a slash at the end";
+  text("name", "", "a name of small letters, digits and _, with a letter first", "\"a\"", &Site::name, is_plain_name);
+  keys.push_back({"nodes", "Its Haechi nodes.", "a list of URLs such as [\"http://10.0.1.1:8008\"]",
+                  "[\"http://10.0.1.1:8008\", \"http://10.0.1.1:8018\"]", [](Site& site, const Leaf& l) {
+                    const auto* all = std::get_if<std::vector<std::string>>(&l);
+                    if (!all || all->empty() || !std::ranges::all_of(*all, is_url)) return false;
+                    site.nodes = *all;
+                    return true;
+                  }});
+  text("postgresql", "Its PostgreSQL.", "HOST:PORT, such as \"10.0.1.1:5432\"", "\"10.0.1.1:5432\"", &Site::postgresql,
+       is_host_port);
+  text("patroni", "The REST API of its Patroni.", url, "\"http://10.0.1.1:8009\"", &Site::patroni, is_url);
+  text("etcd", "The client API of its etcd.", url, "\"http://10.0.1.1:2379\"", &Site::etcd, is_url);
+  return keys;
+}
+
 }  // namespace
+
+std::span<const SiteKey> site_keys() {
+  static const std::vector<SiteKey> keys = make_site_keys();
+  return keys;
+}
 
 std::span<const Key> config_keys() {
   static const std::vector<Key> keys = make_keys();

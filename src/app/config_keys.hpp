@@ -27,6 +27,16 @@ struct Key {
 };
 
 std::span<const Key> config_keys();
+
+/// A key of one [[sites]] entry.
+struct SiteKey {
+  std::string name;
+  std::string meaning;
+  std::string expected;
+  std::string example;  ///< as TOML
+  std::function<bool(cluster::Site&, const Leaf&)> set;
+};
+std::span<const SiteKey> site_keys();
 /// "ADDR:PORT" or "[ADDR6]:PORT"; the port may be 0.
 bool set_listen(Config& config, std::string_view text);
 bool is_server_name(std::string_view text);

@@ -1,7 +1,6 @@
 #include "app/node.hpp"
 
 #include <csignal>
-#include <filesystem>
 
 #include "app/node_file.hpp"
 #include "app/parts.hpp"
@@ -145,12 +144,8 @@ Result<std::unique_ptr<Node>> Node::create(const Config& config) {
   auto p = std::make_unique<Parts>();
   p->config = config;
   p->admin_token = p->random.text(40);
-  std::error_code ec;
-  std::filesystem::create_directories(config.data, ec);
-  if (ec) return fail(Errc::Io, "data folder " + config.data + ": " + ec.message());
-  std::filesystem::permissions(config.data, std::filesystem::perms::owner_all, ec);
 
-  TRY(p->db, store::open_sqlite({.path = config.data + "/haechi.db"}));
+  TRY(p->db, open_store(config));
   const auto steps = all_migrations();
   TRY_DO(store::migrate(*p->db, steps));
   TRY_DO(check_server_name(*p->db, config.server_name));

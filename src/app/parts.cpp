@@ -1,11 +1,25 @@
 #include "app/parts.hpp"
 
+#include <filesystem>
+
 #include "app/server_name.hpp"
 #include "blob/media.hpp"
 #include "journal/journal.hpp"
 #include "messenger/migrations.hpp"
 
 namespace haechi::app {
+
+Result<std::unique_ptr<store::Database>> open_store(const Config& config) {
+  std::error_code ec;
+  std::filesystem::create_directories(config.data, ec);
+  if (ec) return fail(Errc::Io, "data folder " + config.data + ": " + ec.message());
+  std::filesystem::permissions(config.data, std::filesystem::perms::owner_all, ec);
+  if (!config.shared_store()) return store::open_sqlite({.path = config.data + "/haechi.db"});
+  return store::open_postgres({.hosts = config.store.hosts,
+                               .database = config.store.database,
+                               .user = config.store.user,
+                               .password = config.store.password});
+}
 
 std::vector<store::Migration> all_migrations() {
   std::vector<store::Migration> all;

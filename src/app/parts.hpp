@@ -1,6 +1,7 @@
 #pragma once
 // What a running node and a command on a resting data folder have in common.
 
+#include <memory>
 #include <vector>
 
 #include "app/config.hpp"
@@ -8,6 +9,10 @@
 #include "store/store.hpp"
 
 namespace haechi::app {
+
+/// The store that the settings name; makes the data folder. Errc::Conflict when it is in use by a
+/// process that shares it with nobody.
+Result<std::unique_ptr<store::Database>> open_store(const Config& config);
 
 /// Every module's schema, in the order of need.
 std::vector<store::Migration> all_migrations();

@@ -1,5 +1,3 @@
-#include <filesystem>
-
 #include "app/parts.hpp"
 #include "app/server_name.hpp"
 #include "app/user_office.hpp"
@@ -25,11 +23,7 @@ class StoreOffice final : public UserOffice {
   static Result<std::unique_ptr<UserOffice>> create(const Config& config) {
     auto o = std::make_unique<StoreOffice>();
     o->server_name_ = config.server_name;
-    std::error_code ec;
-    std::filesystem::create_directories(config.data, ec);
-    if (ec) return fail(Errc::Io, "data folder " + config.data + ": " + ec.message());
-    std::filesystem::permissions(config.data, std::filesystem::perms::owner_all, ec);
-    TRY(o->db_, store::open_sqlite({.path = config.data + "/haechi.db"}));
+    TRY(o->db_, open_store(config));
     const auto steps = all_migrations();
     TRY_DO(store::migrate(*o->db_, steps));
     TRY_DO(check_server_name(*o->db_, config.server_name));

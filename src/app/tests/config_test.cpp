@@ -177,3 +177,88 @@ TEST_CASE("the example is a valid file and says the defaults") {
   CHECK(c->retention.idempotency_keys == defaults.retention.idempotency_keys);
   CHECK(text.contains("[media]\n"));
 }
+
+namespace {
+
+constexpr std::string_view kTwoSites = R"(
+server_name = "a"
+[store]
+engine = "postgresql"
+[[sites]]
+name = "a"
+nodes = ["http://10.0.1.1:8008", "http://10.0.1.1:8018"]
+postgresql = "10.0.1.1:5432"
+patroni = "http://10.0.1.1:8009"
+etcd = "http://10.0.1.1:2379"
+[[sites]]
+name = "b"
+nodes = ["http://10.0.2.1:8008"]
+postgresql = "10.0.2.1:5432"
+patroni = "http://10.0.2.1:8009"
+etcd = "http://10.0.2.1:2379"
+)";
+
+}  // namespace
+
+TEST_CASE("sites are read, and their servers are the database's hosts, the own first") {
+  TempDir dir;
+  const auto key = dir.file("key", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n");
+  const auto c = parse_config("site = \"b\"\nvault.key_file = \"" + key + "\"" + std::string(kTwoSites), "h.toml");
+  REQUIRE_MESSAGE(c, c.error().message);
+  REQUIRE(c->sites.size() == 2);
+  CHECK(c->sites[0].nodes.size() == 2);
+  CHECK(c->sites[1].etcd == "http://10.0.2.1:2379");
+  CHECK(c->store.hosts == std::vector<std::string>{"10.0.2.1:5432", "10.0.1.1:5432"});
+  CHECK(c->blobs.place == BlobPlace::Database);
+  CHECK(c->vault.key.size() == 32);
+  CHECK(c->vault.key[31] == 31);
+}
+
+TEST_CASE("a command from outside needs neither the own site nor the files of a node") {
+  const auto c =
+      parse_config("vault.key_file = \"/nowhere/key\"" + std::string(kTwoSites), "h.toml", {.from_outside = true});
+  REQUIRE_MESSAGE(c, c.error().message);
+  CHECK(c->vault.key.empty());
+  CHECK(c->store.hosts.size() == 2);
+}
+
+TEST_CASE("what does not fit together across engine, sites, media and key is named") {
+  TempDir dir;
+  const auto short_key = dir.file("short", "AAEC");
+  const std::string sites(kTwoSites);
+  const std::string third =
+      "[[sites]]\nname = \"c\"\nnodes = [\"http://10.0.3.1:8008\"]\n"
+      "postgresql = \"10.0.3.1:5432\"\npatroni = \"http://10.0.3.1:8009\"\n";
+  const std::pair<std::string, const char*> rows[] = {
+      {"server_name = \"a\"\n[store]\nengine = \"oracle\"\n", "h.toml:3: store.engine: expected one of"},
+      {"server_name = \"a\"\n[store]\nengine = \"postgresql\"\n",
+       "h.toml:3: store.engine: \"postgresql\" needs store.hosts"},
+      {"server_name = \"a\"\n[store]\nhosts = [\"h:1\"]\n", "h.toml:3: store.hosts: needs store.engine"},
+      {"server_name = \"a\"\n[store]\nengine = \"postgresql\"\nhosts = [\"h\"]\n",
+       "h.toml:4: store.hosts: expected a list such as"},
+      {"server_name = \"a\"\n[store]\nengine = \"postgresql\"\nhosts = [\"h:1\"]\npassword_file = \"/nowhere/p\"\n",
+       "h.toml:5: store.password_file: the file /nowhere/p cannot be read"},
+      {"server_name = \"a\"\n[blobs]\nstore = \"database\"\n", "h.toml:3: blobs.store: \"database\" needs"},
+      {"server_name = \"a\"\n[blobs]\nstore = \"s3\"\ns3_endpoint = \"https://s3.example\"\n",
+       "h.toml:3: blobs.store: \"s3\" needs blobs.s3_region"},
+      {"server_name = \"a\"\nblobs.store = \"local\"\n[store]\nengine = \"postgresql\"\nhosts = [\"h:1\"]\n",
+       "h.toml:2: blobs.store: \"local\" needs"},
+      {"server_name = \"a\"\n[vault]\nkey_file = \"" + short_key + "\"\n", "h.toml:3: vault.key_file: the file"},
+      {"server_name = \"a\"\nsite = \"a\"\n", "h.toml:2: site: there is no [[sites]] entry with the name a"},
+      {sites, "h.toml: site: is required"},
+      {"site = \"a\"" + sites, "h.toml: vault.key_file: is required with [[sites]]"},
+      {"site = \"z\"" + sites, "h.toml:1: site: there is no [[sites]] entry"},
+      {"site = \"a\"" + sites + third, "h.toml:17: sites: an entry lacks etcd"},
+      {"site = \"a\"" + sites + third + "etcd = \"http://10.0.1.1:2379\"\n",
+       "h.toml:17: sites: http://10.0.1.1:2379 stands in two entries"},
+      {"site = \"a\"" + sites + third + "etcd = \"10.0.1.1:2379\"\n", "h.toml:22: sites.etcd: expected a URL"},
+      {"site = \"a\"" + sites + third + "etc = \"10.0.1.1:2379\"\n", "h.toml:22: sites.etc: there is no such key"},
+      {"server_name = \"a\"\nsites = 3\n", "h.toml:2: sites: expected [[sites]] entries"},
+  };
+  for (const auto& [toml, start] : rows) {
+    const auto message = error_of(toml);
+    CAPTURE(toml);
+    CAPTURE(message);
+    CHECK(message.starts_with(start));
+  }
+}
