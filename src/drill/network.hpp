@@ -1,0 +1,86 @@
+#pragma once
+// The networks of a drill on one machine: each site and the clients have a network
+// namespace of their own with one TUN device, and one thread carries the packets
+// between them. So a link is cut, slowed or healed exactly, at one place, whatever
+// runs at its ends, and nothing of the machine's own network is touched. The kernel
+// removes all of it with the last process that used it.
+
+#include <array>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/result.hpp"
+#include "drill/wire.hpp"
+
+namespace haechi::drill {
+
+/// A file descriptor that is closed.
+class Fd {
+ public:
+  Fd() = default;
+  explicit Fd(int fd) : fd_(fd) {}
+  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  Fd& operator=(Fd&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  ~Fd();
+  int get() const { return fd_; }
+  explicit operator bool() const { return fd_ >= 0; }
+
+ private:
+  int fd_ = -1;
+};
+
+/// Needs CAP_SYS_ADMIN and CAP_NET_ADMIN. create() may be called on any thread;
+/// links may be set from any thread while packets flow.
+class Network {
+ public:
+  /// One namespace for each address ("10.83.1.1"), each reachable from all others.
+  static Result<std::unique_ptr<Network>> create(std::vector<std::string> addresses);
+  ~Network();
+  Network(const Network&) = delete;
+  Network& operator=(const Network&) = delete;
+
+  /// Moves the calling thread into a namespace.
+  Result<> enter(int index) const;
+  /// For setns() in a child.
+  int namespace_fd(int index) const { return spaces_[static_cast<std::size_t>(index)].name_space.get(); }
+  int size() const { return static_cast<int>(spaces_.size()); }
+
+  /// Sets one direction. What is already on its way still arrives, unless the wire is cut.
+  void set(int from, int to, const Wire::State& state);
+  Wire::State state(int from, int to) const { return wire(from, to).state(); }
+
+  struct Counts {
+    std::uint64_t packets = 0, bytes = 0, dropped = 0;
+  };
+  Counts counts() const;
+
+ private:
+  struct Space {
+    std::string address;
+    Fd name_space, tun;
+    std::uint32_t key = 0;  ///< the address as it stands in a packet
+  };
+  struct Delayed;
+
+  Network() = default;
+  void carry();
+  void receive(int from, class DelayQueue& queue);
+  void deliver(int to, const char* data, std::size_t size);
+  Wire& wire(int from, int to) const {
+    return wires_[static_cast<std::size_t>(from) * spaces_.size() + static_cast<std::size_t>(to)];
+  }
+
+  std::vector<Space> spaces_;
+  std::unique_ptr<Wire[]> wires_;
+  Fd stop_;
+  std::vector<char> buffer_;
+  std::atomic<std::uint64_t> packets_{0}, bytes_{0}, dropped_{0};
+  std::thread router_;
+};
+
+}  // namespace haechi::drill
