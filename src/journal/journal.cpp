@@ -1,15 +1,20 @@
 #include "journal/journal.hpp"
 
 #include <pthread.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <thread>
 
 #include "base/log.hpp"
+#include "base/text.hpp"
 #include "journal/batch.hpp"
 #include "journal/keys.hpp"
 #include "journal/repo_sql.hpp"
+#include "journal/shared.hpp"
 
 namespace haechi::journal {
 namespace {
@@ -21,6 +26,13 @@ constexpr int kBatchesPerChore = 8;
 constexpr std::int64_t kTrimRows = 2'000;
 constexpr auto kStopWait = std::chrono::seconds(30);
 constexpr auto kProbeEvery = std::chrono::seconds(2);
+/// On a shared database: longer than a switch to another site lasts.
+constexpr auto kSilentMax = std::chrono::seconds(8);
+constexpr Duration kKeeperLease = std::chrono::seconds(10);
+constexpr Duration kChoreRest = std::chrono::seconds(3);
+constexpr Position kMarksKept = 100'000;
+constexpr WallMs kNodesRememberedMs = 7ll * 24 * 3'600'000;
+constexpr std::size_t kSayMax = 1'000;
 
 class Category final : public std::error_category {
  public:
@@ -59,15 +71,40 @@ class JournalImpl final : public Journal {
                   [this, alive] { return alive.expired() ? 0.0 : static_cast<double>(position_); });
   }
 
-  ~JournalImpl() override { end_thread(); }
+  ~JournalImpl() override {
+    end_thread();
+    if (wake_fd_ >= 0) ::close(wake_fd_);
+  }
 
   void load() {
     connection_ = db_.connect(store::Access::ReadWrite);
-    position_ = last_ = repo::read_head(*connection_);
+    last_ = repo::read_head(*connection_);
     keys_.load(*connection_);
-    std::tie(first_command_, last_command_) = repo::command_bounds(*connection_);
-    commands_ = last_command_;
-    first_feed_ = repo::first_feed(*connection_).value_or(position_);
+    first_command_ = repo::command_bounds(*connection_).first;
+    first_feed_ = repo::first_feed(*connection_).value_or(last_.pos);
+    position_ = last_.pos;
+    commands_ = last_.command;
+    if (!db_.shared()) return;
+    wake_fd_ = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (wake_fd_ < 0) throw store::SqlError("no descriptor is left");
+    shared_ = std::make_unique<Shared>(
+        Shared::Needs{.db = db_,
+                      .node_id = options_.node_id,
+                      .tell =
+                          [this](News news) {
+                            loop_.post([this, alive = std::weak_ptr<int>(alive_), news = std::move(news)] {
+                              if (!alive.expired()) hear(news);
+                            });
+                          },
+                      .stopping =
+                          [this] {
+                            const std::lock_guard lock(mutex_);
+                            return stopping_;
+                          },
+                      .wall_ms = [this] { return clock_.wall_ms(); },
+                      .diverged = options_.on_diverged});
+    shared_->begin_at(last_, repo::mark_at(*connection_, last_.pos));
+    connection_.reset();
   }
 
   void subscribe(std::function<void(std::span<const Entry>)> follow) override {
@@ -77,7 +114,12 @@ class JournalImpl final : public Journal {
 
   void start() override {
     started_ = true;
-    if (!options_.inline_commits) {
+    if (shared_) {
+      for (auto& [kind, reader] : stored_readers_) shared_->read_stored(kind, std::move(reader));
+      for (const auto* index : indexes_) shared_->maintain(*index);
+      thread_ = std::thread([this] { shared_loop(); });
+      pthread_setname_np(thread_.native_handle(), "commit");
+    } else if (!options_.inline_commits) {
       thread_ = std::thread([this] { commit_loop(); });
       pthread_setname_np(thread_.native_handle(), "commit");
     }
@@ -98,6 +140,7 @@ class JournalImpl final : public Journal {
       drained_ = nullptr;
     }
     end_thread();
+    co_await scope_.join();
     connection_.reset();
   }
 
@@ -109,7 +152,7 @@ class JournalImpl final : public Journal {
     auto known = keys_.look_up(name);
     if (known.answer) co_return make_answered(*std::move(known.answer));
     keys_.hold(name.hash);
-    Claim mine = make_claim(name.hash, name.full_key);
+    Claim mine = make_claim(name.hash, name.full_key, commands_);
     if (!known.read_needed) co_return std::move(mine);
     CO_TRY(auto answer, co_await keys_.read(name, std::move(known.candidates)));
     if (answer) co_return make_answered(*std::move(answer));
@@ -122,16 +165,41 @@ class JournalImpl final : public Journal {
   }
 
   void read_stored(Kind kind, StoredReader reader) override { stored_readers_.emplace_back(kind, std::move(reader)); }
-  Task<bool> fresh(Duration) override { co_return true; }
-  void broadcast(std::string_view, std::string_view) override {}
+
+  Task<bool> fresh(Duration at_most) override {
+    if (!shared_) co_return true;
+    const Instant deadline = loop_.now() + at_most;
+    Waiter waiter(loop_);
+    Asking mine{.waiter = &waiter, .turn = ++asked_};
+    asking_.push_back(&mine);
+    if (!asking_now_) scope_.spawn(ask_head());
+    const Wake why = co_await waiter.wait(deadline);
+    std::erase(asking_, &mine);
+    co_return why == Wake::Signalled;
+  }
+
+  void broadcast(std::string_view topic, std::string_view message) override {
+    if (!shared_) return;
+    bool wake = false;
+    {
+      const std::lock_guard lock(mutex_);
+      if (to_say_.size() >= kSayMax) to_say_.erase(to_say_.begin());
+      to_say_.emplace_back(topic, message);
+      wake = sleeping_;
+    }
+    if (wake) wake_up();
+  }
   void on_broadcast(std::string topic, std::function<void(std::string_view)> hear) override {
     hearers_.emplace_back(std::move(topic), std::move(hear));
   }
-  const std::string& node_id() const override { return node_id_; }
+  const std::string& node_id() const override { return options_.node_id; }
   bool shared() const override { return db_.shared(); }
 
   std::size_t queued() const override { return outstanding_; }
-  bool healthy() const override { return healthy_; }
+  bool healthy() const override {
+    if (shared_) return !started_ || loop_.now() - shared_->last_contact() < kSilentMax;
+    return healthy_;
+  }
 
  protected:
   Result<> enqueue(std::unique_ptr<Job> job) override {
@@ -141,6 +209,12 @@ class JournalImpl final : public Journal {
     }
     ++outstanding_;
     job->failures_known = failures_known_;
+    if (shared_) {
+      // The database may be on its way to another site: nobody waits for it for ever.
+      loop_.timers().arm(job->late, loop_.now() + options_.answer_max, [late = job.get()] {
+        late->finish(Error(Errc::Late, "the database cannot be reached", R"("retry_after_ms":2000)"));
+      });
+    }
     stage(std::move(job));
     return {};
   }
@@ -148,24 +222,34 @@ class JournalImpl final : public Journal {
   void release_claim(std::uint64_t hash) noexcept override { keys_.release(hash); }
 
  private:
-  /// Maintenance that runs as a command of its own.
+  /// Maintenance that runs as a command of its own. `work` says whether it was this node's to do.
   struct Chore final : Job {
-    Chore(JournalImpl& j, std::function<void(store::Connection&)> w, std::function<void()> d)
+    using Work = std::function<bool(Tx&)>;
+    Chore(JournalImpl& j, Work w, std::function<void()> d)
         : Job(Guard::Bare), journal(j), work(std::move(w)), done(std::move(d)) {
       internal = true;
     }
     bool apply(Tx& tx) override {
-      work(tx.sql());
+      did = work(tx);
       return true;
     }
     void finish() override {
       journal.chore_running_ = false;
-      done();
+      if (did) return done();
+      journal.no_chores_before_ = journal.loop_.now() + kChoreRest;
     }
     void finish(Error) override { journal.chore_running_ = false; }
     JournalImpl& journal;
-    std::function<void(store::Connection&)> work;
+    Work work;
     std::function<void()> done;
+    bool did = false;
+  };
+
+  /// Somebody who waits until this node is as far as the database was.
+  struct Asking {
+    Waiter* waiter = nullptr;
+    std::uint64_t turn = 0;        ///< in the order of asking
+    std::optional<Position> upto;  ///< not known yet: the database is still to be asked
   };
 
   // Loop thread.
@@ -187,7 +271,7 @@ class JournalImpl final : public Journal {
     hand_over_posted_ = false;
     const WallMs wall_ms = clock_.wall_ms();
     for (auto& job : staged_) job->wall_ms = wall_ms;
-    if (options_.inline_commits) {
+    if (options_.inline_commits && !shared_) {
       if (!connection_) return;
       auto batch = run_batch(std::exchange(staged_, {}));
       complete(*batch);
@@ -202,32 +286,93 @@ class JournalImpl final : public Journal {
       wake = sleeping_;
     }
     staged_.clear();
-    if (wake) more_.notify_one();
+    if (wake) wake_up();
+  }
+
+  void wake_up() {
+    if (!shared_) return more_.notify_one();
+    const std::uint64_t one = 1;
+    [[maybe_unused]] const auto written = ::write(wake_fd_, &one, sizeof one);  // full is as good: it wakes too
   }
 
   void complete(Batch& batch) {
     healthy_ = batch.committed();
     for (const auto& job : batch.jobs()) {
       if (job->command_pos == 0) continue;
-      commands_ = job->command_pos;
       keys_.recorded(job->key_hash, job->command_pos, std::move(job->full_key), std::string(job->answer()));
     }
     if (!batch.entries().empty()) tell_followers(batch.entries());
-    position_ = batch.last();
+    // A failed batch of a shared database did not see how far the others are.
+    position_ = std::max(position_, batch.last().pos);
+    commands_ = std::max(commands_, batch.last().command);
 
     const auto answered =
         static_cast<std::size_t>(std::ranges::count_if(batch.jobs(), [](const auto& job) { return !job->internal; }));
     outstanding_ -= answered;
     commands_total_.add(answered);
     for (auto& job : batch.jobs()) {
+      if (shared_) loop_.timers().disarm(job->late);
       if (job->failure) job->finish(*std::move(job->failure));
+      else if (job->earlier_answer) job->finish_as(*std::move(job->earlier_answer));
       else job->finish();
     }
     // Only now has everybody heard of a failure: commands from here on are decided on what is stored.
     failures_known_ = batch.failures();
     if (!busy() && drained_) drained_->notify();
+    wake_asking();
     if (healthy_) do_chores();
     else probe_later();
+  }
+
+  /// What other nodes committed and said.
+  void hear(const News& news) {
+    for (const auto& r : news.commands) keys_.recorded_elsewhere(r.key_hash, r.pos);
+    for (const auto& e : news.entries) {
+      if (e.kind == kIndexSegment) follow_segment(e);
+    }
+    if (!news.entries.empty()) tell_followers(news.entries);
+    position_ = std::max(position_, news.upto.pos);
+    commands_ = std::max(commands_, news.upto.command);
+    wake_asking();
+    for (const auto& [topic, message] : news.heard) {
+      for (auto& [name, hear_it] : hearers_) {
+        if (name == topic) hear_it(message);
+      }
+    }
+  }
+
+  void follow_segment(const Entry& e) {
+    const auto* moved = dynamic_cast<const SegmentMoved*>(e.local.get());
+    const auto number = parse_int(e.data);
+    if (!moved || !number) return;
+    for (auto* index : indexes_) {
+      if (-index->id() != e.topic) continue;
+      if (moved->segment) index->adopt(*moved->segment);
+      else index->pruned(*number);
+    }
+  }
+
+  /// Asks where the database is, once for everybody who waits by then.
+  Task<void> ask_head() {
+    asking_now_ = true;
+    const auto unasked = [](const Asking* a) { return !a->upto; };
+    while (std::ranges::any_of(asking_, unasked)) {
+      const auto asked = asked_;
+      auto head =
+          co_await readers_.read([](store::Connection& c) -> Result<Position> { return repo::read_head(c).pos; });
+      if (!head) break;
+      for (auto* a : asking_) {
+        if (a->turn <= asked && !a->upto) a->upto = *head;
+      }
+      wake_asking();
+    }
+    asking_now_ = false;
+  }
+
+  void wake_asking() {
+    for (auto* a : asking_) {
+      if (a->upto && *a->upto <= position_) a->waiter->notify();
+    }
   }
 
   void tell_followers(std::span<const Entry> entries) {
@@ -242,33 +387,67 @@ class JournalImpl final : public Journal {
   }
 
   void do_chores() {
-    if (chore_running_ || !accepting_) return;
+    if (chore_running_ || !accepting_ || loop_.now() < no_chores_before_) return;
     if (outstanding_ > 0 && ++batches_since_chore_ < kBatchesPerChore) return;
     batches_since_chore_ = 0;
     for (auto* index : indexes_) {
       if (auto slice = index->next_slice()) {
-        return chore([index, slice](store::Connection& c) { index->write_slice(c, slice); },
-                     [index, slice] { index->slice_done(slice); });
+        return chore(
+            [this, index, slice, at = position_](Tx& tx) {
+              if (!mine_to_keep(tx) || (shared_ && shared_->stale({-index->id(), at}))) return false;
+              index->write_slice(tx.sql(), slice);
+              if (slice.last) announce(tx, *index, index->number_of(slice));
+              return true;
+            },
+            [index, slice] { index->slice_done(slice); });
       }
     }
     const auto commands_kept = static_cast<std::int64_t>(options_.keys_remembered_min);
     if (const auto below = first_command_ + kTrimRows; below <= commands_ - commands_kept) {
-      return chore([below](store::Connection& c) { repo::trim_commands(c, below); },
+      return chore([this, below](Tx& tx) { return mine_to_keep(tx) && (repo::trim_commands(tx.sql(), below), true); },
                    [this, below] { first_command_ = below; });
     }
     auto& index = keys_.index();
     if (const auto segment = index.prunable(first_command_)) {
-      return chore([&index, segment](store::Connection& c) { index.prune(c, *segment); },
-                   [&index, segment] { index.pruned(*segment); });
+      return chore(
+          [this, &index, segment](Tx& tx) {
+            if (!mine_to_keep(tx)) return false;
+            index.prune(tx.sql(), *segment);
+            announce(tx, index, *segment);
+            return true;
+          },
+          [&index, segment] { index.pruned(*segment); });
     }
     const auto feed_kept = static_cast<Position>(options_.feed_rows_kept);
     if (const auto below = first_feed_ + kTrimRows; below <= position_ - feed_kept) {
-      return chore([below](store::Connection& c) { repo::trim_feed(c, below); },
+      return chore([this, below](Tx& tx) { return mine_to_keep(tx) && (repo::trim_feed(tx.sql(), below), true); },
                    [this, below] { first_feed_ = below; });
+    }
+    if (shared_ && position_ - marks_trimmed_ > 2 * kMarksKept) {
+      return chore(
+          [this, below = position_ - kMarksKept](Tx& tx) {
+            if (!mine_to_keep(tx)) return false;
+            repo::trim_marks(tx.sql(), below);
+            repo::forget_nodes(tx.sql(), tx.wall_ms() - kNodesRememberedMs);
+            return true;
+          },
+          [this] { marks_trimmed_ = position_ - kMarksKept; });
     }
   }
 
-  void chore(std::function<void(store::Connection&)> work, std::function<void()> done) {
+  // Commit thread, inside a chore's transaction.
+
+  /// One node at a time does the upkeep of a shared database.
+  bool mine_to_keep(Tx& tx) const {
+    return !shared_ || repo::hold_keeper(tx.sql(), options_.node_id, clock_.wall_ms(), kKeeperLease);
+  }
+  void announce(Tx& tx, const store::LateIndex& index, std::int64_t segment) const {
+    if (shared_) tx.append(kIndexSegment, std::to_string(index.id()), std::to_string(segment));
+  }
+
+  // Loop thread.
+
+  void chore(Chore::Work work, std::function<void()> done) {
     chore_running_ = true;
     stage(std::make_unique<Chore>(*this, std::move(work), std::move(done)));
   }
@@ -276,7 +455,8 @@ class JournalImpl final : public Journal {
   /// A node that refuses work because the store failed would never see it work again.
   void probe_later() {
     loop_.timers().arm(probe_timer_, loop_.now() + kProbeEvery, [this] {
-      if (!healthy_ && accepting_ && !chore_running_) chore(&repo::probe, [] {});
+      if (healthy_ || !accepting_ || chore_running_) return;
+      chore([](Tx& tx) { return repo::probe(tx.sql()), true; }, [] {});
     });
   }
 
@@ -288,7 +468,7 @@ class JournalImpl final : public Journal {
       const std::lock_guard lock(mutex_);
       stopping_ = true;
     }
-    more_.notify_one();
+    wake_up();
     thread_.join();
   }
 
@@ -307,27 +487,54 @@ class JournalImpl final : public Journal {
         if (pending_.empty()) return;
         taken.swap(pending_);
       }
-      auto rest = std::span(taken);
-      while (!rest.empty()) {
-        const auto part = rest.first(std::min(rest.size(), options_.batch_max));
-        rest = rest.subspan(part.size());
-        Batch::Jobs jobs(std::make_move_iterator(part.begin()), std::make_move_iterator(part.end()));
-        loop_.post([this, alive = std::weak_ptr<int>(alive_), batch = run_batch(std::move(jobs))] {
-          if (!alive.expired()) complete(*batch);
-        });
-        db_.checkpoint(*connection_);
+      run_all(std::exchange(taken, {}));
+    }
+  }
+
+  void shared_loop() {
+    while (true) {
+      Batch::Jobs taken;
+      std::vector<std::pair<std::string, std::string>> to_say;
+      bool end = false;
+      {
+        const std::lock_guard lock(mutex_);
+        taken.swap(pending_);
+        to_say.swap(to_say_);
+        end = stopping_ && taken.empty();
+        sleeping_ = taken.empty();
       }
-      taken.clear();
+      if (end) return;
+      for (const auto& [topic, message] : to_say) shared_->say(topic, message);
+      if (taken.empty()) {
+        shared_->idle(wake_fd_);
+        std::uint64_t woken = 0;
+        [[maybe_unused]] const auto n = ::read(wake_fd_, &woken, sizeof woken);
+        continue;
+      }
+      run_all(std::move(taken));
+    }
+  }
+
+  void run_all(Batch::Jobs taken) {
+    auto rest = std::span(taken);
+    while (!rest.empty()) {
+      const auto part = rest.first(std::min(rest.size(), options_.batch_max));
+      rest = rest.subspan(part.size());
+      Batch::Jobs jobs(std::make_move_iterator(part.begin()), std::make_move_iterator(part.end()));
+      loop_.post([this, alive = std::weak_ptr<int>(alive_), batch = run_batch(std::move(jobs))] {
+        if (!alive.expired()) complete(*batch);
+      });
+      if (!shared_) db_.checkpoint(*connection_);
     }
   }
 
   std::unique_ptr<Batch> run_batch(Batch::Jobs jobs) {
     const auto begin = steady_clock::now();
-    auto batch = std::make_unique<Batch>(std::move(jobs), last_, last_command_, failures_);
-    batch->run(*connection_);
+    auto batch = std::make_unique<Batch>(std::move(jobs), last_, failures_);
+    if (shared_) shared_->run(*batch);
+    else batch->run(*connection_);
     failures_ = batch->failures();
     last_ = batch->last();
-    last_command_ = batch->last_command();
     if (batch->committed()) batches_total_.add();
     commit_seconds_.observe(std::chrono::duration<double>(steady_clock::now() - begin).count());
     return batch;
@@ -348,7 +555,12 @@ class JournalImpl final : public Journal {
   std::vector<store::LateIndex*> indexes_;
   std::vector<std::pair<Kind, StoredReader>> stored_readers_;
   std::vector<std::pair<std::string, std::function<void(std::string_view)>>> hearers_;
-  std::string node_id_;
+  std::unique_ptr<Shared> shared_;  ///< after start() the commit thread's; null where the database is ours alone
+  std::vector<Asking*> asking_;
+  std::uint64_t asked_ = 0;
+  bool asking_now_ = false;
+  Instant no_chores_before_{};
+  Position marks_trimmed_ = 0;
   Batch::Jobs staged_;
   std::size_t outstanding_ = 0;
   bool started_ = false;
@@ -369,15 +581,17 @@ class JournalImpl final : public Journal {
   std::mutex mutex_;
   std::condition_variable more_;
   Batch::Jobs pending_;
+  std::vector<std::pair<std::string, std::string>> to_say_;
   bool sleeping_ = false;
   bool stopping_ = false;
+  int wake_fd_ = -1;
 
   // Commit thread.
   std::unique_ptr<store::Connection> connection_;
-  Position last_ = 0;
-  std::int64_t last_command_ = 0;
+  repo::Head last_;
   std::uint64_t failures_ = 0;
   std::thread thread_;
+  Scope scope_;
 };
 
 }  // namespace
@@ -398,10 +612,11 @@ Result<std::unique_ptr<Journal>> Journal::create(Loop& loop, store::Database& db
 
 std::span<const store::Migration> Journal::migrations() { return repo::migrations(); }
 
-Claim Journal::make_claim(std::uint64_t hash, std::string full_key) {
+Claim Journal::make_claim(std::uint64_t hash, std::string full_key, std::int64_t known) {
   Claim c;
   c.journal_ = this;
   c.hash_ = hash;
+  c.known_ = known;
   c.full_key_ = std::move(full_key);
   return c;
 }
@@ -415,6 +630,7 @@ Claim Journal::make_answered(std::string answer) {
 Claim::Claim(Claim&& o) noexcept
     : journal_(std::exchange(o.journal_, nullptr)),
       hash_(o.hash_),
+      known_(o.known_),
       full_key_(std::move(o.full_key_)),
       answer_(std::move(o.answer_)) {}
 
@@ -423,6 +639,7 @@ Claim& Claim::operator=(Claim&& o) noexcept {
   release();
   journal_ = std::exchange(o.journal_, nullptr);
   hash_ = o.hash_;
+  known_ = o.known_;
   full_key_ = std::move(o.full_key_);
   answer_ = std::move(o.answer_);
   return *this;
@@ -441,7 +658,7 @@ Position Tx::append(Kind kind, std::string_view subject, std::string_view data, 
   return last_;
 }
 
-Position Tx::append_stored(Kind kind, std::int64_t topic, std::shared_ptr<const Payload> local) {
+Position Tx::append_stored(Kind kind, std::shared_ptr<const Payload> local, std::int64_t topic) {
   ++last_;
   entries_.push_back({last_, kind, {}, {}, std::move(local), topic});
   return last_;

@@ -72,11 +72,12 @@ class Tx {
                   std::shared_ptr<const Payload> local = nullptr);
   /// Takes the next position for a row that the module writes itself into its own
   /// table keyed by position (events): that row is the feed row.
-  Position append_stored(Kind kind, std::int64_t topic, std::shared_ptr<const Payload> local);
+  Position append_stored(Kind kind, std::shared_ptr<const Payload> local, std::int64_t topic = 0);
 
  private:
   friend class Journal;
   friend class Batch;
+  friend class Shared;
   Tx(store::Connection& sql, Position last) : sql_(sql), last_(last) {}
   store::Connection& sql_;
   WallMs wall_ms_ = 0;
@@ -105,8 +106,14 @@ struct Options {
   Duration claim_wait_max = std::chrono::seconds(30);  ///< for another holder of the same key
   std::size_t feed_rows_kept = 1'000'000;              ///< rows of `feed` further back, in positions, are deleted
   std::size_t index_segment_entries = 131'072;         ///< of the index over idempotency keys
-  /// A caller waits so long, while the database moves to another site, before Errc::Late.
+  /// On a shared database only: names this process among its nodes, different at each start.
+  std::string node_id;
+  /// On a shared database only: so long a caller waits, while the database moves to another
+  /// site, before Errc::Late.
   Duration answer_max = std::chrono::seconds(20);
+  /// On a shared database only: called (on any thread, must not return) when a server took over
+  /// that never heard of changes which this node has followed, so that its memory is wrong.
+  std::function<void()> on_diverged = [] { std::abort(); };
 };
 
 /// A command's name in the outside world: the same scope and key have one effect
@@ -136,6 +143,7 @@ class Claim {
   void release() noexcept;
   Journal* journal_ = nullptr;  ///< null: holds nothing
   std::uint64_t hash_ = 0;
+  std::int64_t known_ = 0;  ///< the newest idempotency record that was looked at
   std::string full_key_;
   std::optional<std::string> answer_;
 };
@@ -189,17 +197,19 @@ class Journal {
   /// when another holder keeps the key for too long.
   virtual Task<Result<Claim>> claim(CommandKey key) = 0;
   /// As submit; `apply` returns Result<std::string>, the answer, which is recorded
-  /// in the same transaction under the claim's key.
+  /// in the same transaction under the claim's key. The caller holds the claim until it has
+  /// done with the command: one that is refused as Stale may be submitted again under it.
   template <class F>
-  Task<Result<std::string>> submit(Claim claim, F apply, Guard guard = Guard::Guarded) {
-    if (claim.answer_) co_return *std::move(claim.answer_);
+  Task<Result<std::string>> submit(Claim& claim, F apply, Guard guard = Guard::Guarded, Basis basis = {}) {
+    if (claim.answer_) co_return *claim.answer_;
     auto job = std::make_unique<TypedJob<Result<std::string>, F>>(std::move(apply), guard);
+    job->basis = basis;
     job->key_hash = claim.hash_;
     job->full_key = claim.full_key_;
+    job->commands_known = claim.known_;
     auto future = job->promise.future();
     if (auto queued = enqueue(std::move(job)); !queued) co_return std::unexpected(std::move(queued.error()));
-    auto result = co_await future;
-    co_return result;  // the claim ends here: waiters with the same key find the answer
+    co_return co_await future;
   }
 
   /// The newest position that is durable and that every subscriber has followed.
@@ -227,24 +237,30 @@ class Journal {
 
  protected:
   friend class Batch;
+  friend class Shared;
   friend class Claim;
   struct Job {
     explicit Job(Guard g) : guard(g) {}
     virtual ~Job() = default;
     virtual bool apply(Tx& tx) = 0;  ///< commit thread; false: refused
     virtual std::string_view answer() const { return {}; }
-    virtual void finish() = 0;             ///< loop thread: gives the stored result
-    virtual void finish(Error error) = 0;  ///< loop thread
+    // Loop thread. Only the first call has an effect.
+    virtual void finish() = 0;  ///< gives the stored result
+    virtual void finish(Error error) = 0;
+    virtual void finish_as(std::string /*answer*/) {}  ///< keyed commands: with the answer given before
     Guard guard;
     Basis basis;
     std::uint64_t key_hash = 0;
     std::string full_key;              ///< empty: not keyed
     bool internal = false;             ///< the journal's own: not counted
     std::uint64_t failures_known = 0;  ///< failed commits that the submitter can have heard of
+    std::int64_t commands_known = 0;   ///< the newest idempotency record that claim() knew of
+    TimerQueue::Timer late;            ///< shared databases only
     // Filled by the batch.
     WallMs wall_ms = 0;
     std::int64_t command_pos = 0;  ///< of the idempotency record; 0: none was written
     std::optional<Error> failure;
+    std::optional<std::string> earlier_answer;  ///< the same command had been carried out before
   };
   template <class R, class F>
   struct TypedJob final : Job {
@@ -259,13 +275,16 @@ class Journal {
     }
     void finish() override { promise.set(*std::move(result)); }
     void finish(Error error) override { promise.set(R(std::unexpected(std::move(error)))); }
+    void finish_as(std::string earlier) override {
+      if constexpr (std::is_same_v<R, Result<std::string>>) promise.set(std::move(earlier));
+    }
     F function;
     std::optional<R> result;
     Promise<R> promise;
   };
   virtual Result<> enqueue(std::unique_ptr<Job> job) = 0;
   virtual void release_claim(std::uint64_t hash) noexcept = 0;
-  Claim make_claim(std::uint64_t hash, std::string full_key);
+  Claim make_claim(std::uint64_t hash, std::string full_key, std::int64_t known);
   static Claim make_answered(std::string answer);
   Position position_ = 0;
 };

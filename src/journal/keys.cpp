@@ -70,7 +70,9 @@ Keys::Known Keys::look_up(const Name& name) const {
       continue;
     }
     const auto& a = answers_[static_cast<std::size_t>(pos - answers_from_)];
-    if (a.full_key == name.full_key) {
+    if (a.full_key.empty()) {
+      known.candidates.push_back(pos);
+    } else if (a.full_key == name.full_key) {
       known.answer = a.answer;
       return known;
     }
@@ -95,6 +97,7 @@ Task<Result<std::optional<std::string>>> Keys::read(Name name, std::vector<std::
 }
 
 void Keys::recorded(std::uint64_t hash, std::int64_t pos, std::string full_key, std::string answer) {
+  if (pos < answers_from_ + static_cast<std::int64_t>(answers_.size())) return;  // start-up and following overlap
   index_->add(hash, pos);
   answers_.push_back({std::move(full_key), std::move(answer)});
   while (answers_.size() > answers_max_) {

@@ -41,10 +41,12 @@ class Keys {
   Task<Result<std::optional<std::string>>> read(Name name, std::vector<std::int64_t> candidates);
 
   void recorded(std::uint64_t hash, std::int64_t pos, std::string full_key, std::string answer);
+  /// By another node: the answer stays in the database.
+  void recorded_elsewhere(std::uint64_t hash, std::int64_t pos) { recorded(hash, pos, {}, {}); }
 
  private:
   struct Answer {
-    std::string full_key;
+    std::string full_key;  ///< empty: only the database has it
     std::string answer;
   };
 

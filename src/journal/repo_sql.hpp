@@ -19,8 +19,35 @@ std::vector<Entry> read_feed(store::Connection& c, Position from, std::size_t li
 std::optional<Position> first_feed(store::Connection& c);
 void trim_feed(store::Connection& c, Position below);
 
-Position read_head(store::Connection& c);
-void write_head(store::Connection& c, Position pos);
+/// The newest position, and the newest idempotency record's.
+struct Head {
+  Position pos = 0;
+  std::int64_t command = 0;
+};
+Head read_head(store::Connection& c);
+void write_head(store::Connection& c, Head head);
+
+// Shared databases.
+/// Waits for the turn, which lasts until the end of the transaction. As Connection::ahead.
+void take_turn(store::Connection& c, Head& into);
+void read_head_ahead(store::Connection& c, Head& into);
+/// Rows with after < pos <= upto. As Connection::ahead.
+void feed_ahead(store::Connection& c, Position after, Position upto, std::vector<Entry>& into);
+struct CommandRef {
+  std::uint64_t key_hash = 0;
+  std::int64_t pos = 0;
+};
+void commands_ahead(store::Connection& c, std::int64_t after, std::size_t limit, std::vector<CommandRef>& into);
+/// Which of a node's batches was committed last; 0: none.
+std::int64_t last_batch(store::Connection& c, std::string_view node_id);
+void write_batch(store::Connection& c, std::string_view node_id, std::int64_t batch, WallMs now);
+/// A number of the batch that ended at `pos`; 0: none is known.
+std::int64_t mark_at(store::Connection& c, Position pos);
+void add_mark(store::Connection& c, Position pos, std::int64_t mark);
+void trim_marks(store::Connection& c, Position below);
+void forget_nodes(store::Connection& c, WallMs silent_since);
+/// Whether this node may do the upkeep; takes it over from a keeper that was not seen for `lease`.
+bool hold_keeper(store::Connection& c, std::string_view node_id, WallMs now, Duration lease);
 /// Writes without a change: fails as long as the store does.
 void probe(store::Connection& c);
 
@@ -28,6 +55,7 @@ void add_command(store::Connection& c, std::int64_t pos, std::uint64_t key_hash,
                  std::string_view answer, WallMs at_ms);
 /// Lowest and highest position; 0 and 0 when there is none.
 std::pair<std::int64_t, std::int64_t> command_bounds(store::Connection& c);
+std::vector<std::int64_t> commands_with_hash(store::Connection& c, std::uint64_t key_hash, std::int64_t after);
 void each_command_hash(store::Connection& c, std::int64_t after,
                        const std::function<void(std::uint64_t key_hash, std::int64_t pos)>& f);
 std::vector<Record> commands_from(store::Connection& c, std::int64_t from);

@@ -27,6 +27,8 @@ CREATE TABLE late_index_segments(
 
 constexpr Sql kSegments{
     "SELECT segment, first_pos, upto, filter FROM late_index_segments WHERE name_id = $1 ORDER BY segment"};
+constexpr Sql kSegment{
+    "SELECT segment, first_pos, upto, filter FROM late_index_segments WHERE name_id = $1 AND segment = $2"};
 constexpr Sql kAddPage{
     "INSERT INTO late_index(name_id, segment, first_key, first_pos, entries) VALUES($1, $2, $3, $4, $5)"};
 constexpr Sql kAddSegment{
@@ -257,6 +259,37 @@ void LateIndex::pruned(std::int64_t segment) {
 }
 
 std::size_t LateIndex::memory_entries() const { return recent_.entries.size() + (moving_ ? moving_->count : 0); }
+
+std::int64_t LateIndex::number_of(const Slice& slice) const { return slice.segment->number; }
+
+std::shared_ptr<const LateIndex::Moved> LateIndex::read_moved(Connection& c, std::int64_t number) const {
+  const auto found = c.one(
+      kSegment,
+      [](const Row& r) {
+        return Segment{r.i64(0), r.i64(1), r.i64(2), std::make_shared<const KeyFilter>(KeyFilter::from_bytes(r.text(3)))};
+      },
+      id_, number);
+  return found ? std::make_shared<const Moved>(*found) : nullptr;
+}
+
+void LateIndex::adopt(const Moved& moved) {
+  const Segment& segment = moved.segment;
+  if (segment.number < next_number_ && !(moving_ && moving_->number == segment.number)) return;  // known
+  Recent rest;
+  const auto keep = [&](const Entry& e) {
+    if (e.pos > segment.upto) rest.add(e);
+  };
+  if (moving_) std::ranges::for_each(std::span(moving_->recent.entries).first(moving_->count), keep);
+  std::ranges::for_each(recent_.entries, keep);
+  recent_ = std::move(rest);
+  moving_.reset();
+  moved_ = 0;
+  Segments next = *stored_;
+  next.push_back(segment);
+  set_segments(std::move(next));
+  indexed_upto_ = segment.upto;
+  next_number_ = segment.number + 1;
+}
 
 // The memory part.
 

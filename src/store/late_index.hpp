@@ -83,6 +83,15 @@ class LateIndex {
 
   std::size_t memory_entries() const;
 
+  // Several nodes on one database: one moves, the others learn of it.
+  int id() const { return id_; }
+  /// A segment as its table has it. Any thread; null when there is none (any more).
+  struct Moved;
+  std::shared_ptr<const Moved> read_moved(Connection& c, std::int64_t number) const;
+  /// Another node has moved this segment: its entries leave memory. Loop thread.
+  void adopt(const Moved& moved);
+  std::int64_t number_of(const Slice& slice) const;
+
  private:
   struct Entry {
     std::int64_t key;  ///< mixed, and signed as the database orders it
@@ -125,6 +134,10 @@ class LateIndex {
   std::size_t moved_ = 0;
   mutable std::mutex mutex_;  ///< of the pointer only: readers take a copy
   std::shared_ptr<const Segments> stored_;
+};
+
+struct LateIndex::Moved {
+  Segment segment;
 };
 
 }  // namespace haechi::store

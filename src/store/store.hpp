@@ -124,6 +124,13 @@ class Connection {
     const Value values[] = {to_value(args)..., Value(nullptr)};
     return run(sql, {values, sizeof...(args)}, nullptr);
   }
+  /// A query whose rows may come as late as the next answer (or flush()): `row` is kept until
+  /// then. For what is to travel together with other statements.
+  template <class... A>
+  void ahead(const Sql& sql, std::function<void(const Row&)> row, const A&... args) {
+    const Value values[] = {to_value(args)..., Value(nullptr)};
+    query_ahead(sql, {values, sizeof...(args)}, std::move(row));
+  }
   /// Calls `row` for each row.
   template <class... A>
   void each(const Sql& sql, const RowFn& row, const A&... args) {
@@ -181,6 +188,12 @@ class Connection {
   virtual void rollback_to() = 0;
   /// Sends what put() and its like have kept back and waits for it; throws what went wrong.
   virtual void flush() {}
+  /// Whether put() and its like keep anything back at all.
+  virtual bool defers() const { return false; }
+
+  /// Grows each time the database moves to another server (PostgreSQL's timeline). What a
+  /// server of an earlier term says must not be believed.
+  virtual std::int64_t term() const { return 0; }
 
   /// Notices by which nodes tell each other of commits. Engines that one process has to
   /// itself (see Database::shared) have none.
@@ -198,6 +211,10 @@ class Connection {
  protected:
   virtual std::int64_t run(const Sql& sql, std::span<const Value> args, const RowFn* row) = 0;
   virtual void defer(const Sql& sql, std::span<const Value> args) { run(sql, args, nullptr); }
+  virtual void query_ahead(const Sql& sql, std::span<const Value> args, std::function<void(const Row&)> row) {
+    const RowFn now(row);
+    run(sql, args, &now);
+  }
 };
 
 enum class Access { ReadOnly, ReadWrite };

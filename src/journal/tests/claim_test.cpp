@@ -11,7 +11,7 @@ namespace {
 Task<Result<std::string>> once(Journal& j, CommandKey key, std::string answer, int& runs) {
   CO_TRY(auto claim, co_await j.claim(std::move(key)));
   if (claim.answer()) co_return *claim.answer();
-  co_return co_await j.submit(std::move(claim), [answer, &runs](Tx& tx) -> Result<std::string> {
+  co_return co_await j.submit(claim, [answer, &runs](Tx& tx) -> Result<std::string> {
     ++runs;
     if (answer.empty()) return fail(haechi::Errc::Invalid, "refused");
     Node::write_note(tx, answer);

@@ -80,7 +80,7 @@ Task<void> note_into(Journal& j, std::string text, Guard guard, std::vector<std:
 Task<void> keyed_into(Journal& j, std::string text, std::vector<std::string>& acked) {
   auto claim = co_await j.claim({"s", text});
   if (!claim || claim->answer()) co_return;
-  const auto r = co_await j.submit(*std::move(claim), [text](Tx& tx) -> Result<std::string> {
+  const auto r = co_await j.submit(*claim, [text](Tx& tx) -> Result<std::string> {
     Node::write_note(tx, text);
     return text;
   });

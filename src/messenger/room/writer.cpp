@@ -45,9 +45,30 @@ AuthEvent auth_view(const Room& room, const NewEvent& event, std::span<const std
           .prev_events = prev};
 }
 
+constexpr int kTriesMax = 20;
+constexpr auto kFollowWait = std::chrono::seconds(1);
+
+/// The event of a command that failed leaves the head. One that is late may land yet: until it is
+/// known, what comes after it must follow it (see ~Prepared).
+void give_up(Room& room, const std::shared_ptr<Event>& e, const Error& error) {
+  if (!error.is(journal::Errc::Late)) room.crash(e);
+}
+
+std::unexpected<Error> too_busy(Error error) {
+  if (!error.is(journal::Errc::Stale)) return std::unexpected(std::move(error));
+  return fail(haechi::Errc::Unavailable, "Too much happens in this room at once; try again");
+}
+
 }  // namespace
 
 struct Writer::Prepared {
+  Prepared() = default;
+  Prepared(const Prepared&) = delete;
+  Prepared& operator=(const Prepared&) = delete;
+  /// On the loop, once the journal has done with the command: what has not landed by then never will.
+  ~Prepared() {
+    if (landed && landed->event->pos == 0) landed->room->crash(landed->event);
+  }
   std::shared_ptr<EventLanded> landed;
   std::string pdu;
   std::string extra;
@@ -130,7 +151,7 @@ Result<std::unique_ptr<Writer::Prepared>> Writer::prepare(const RoomPtr& room, N
   p->landed->room = room;
   p->landed->event = e;
   p->pdu = std::move(built.json);
-  p->extra = extra_of(*e);
+  p->extra = event.redact_target ? repo::extra_of_redaction(*e, event.redact_target->pos) : extra_of(*e);
   p->redact_target = std::move(event.redact_target);
   room->take_off(std::move(e));
   return p;
@@ -140,7 +161,7 @@ Result<std::unique_ptr<Writer::Prepared>> Writer::prepare(const RoomPtr& room, N
 void Writer::write(journal::Tx& tx, Prepared& p) {
   auto& c = tx.sql();
   const Event& e = *p.landed->event;
-  const Position pos = tx.append_stored(kind::kEvent, e.room_num, p.landed);
+  const Position pos = tx.append_stored(kind::kEvent, p.landed, e.room_num);
   repo::insert_event(c, pos, e.room_num, e.event_id, p.pdu, p.extra);
   if (e.state_key) {
     repo::set_state(c, e.room_num, e.type, *e.state_key, pos);
@@ -171,50 +192,79 @@ void Writer::write(journal::Tx& tx, Prepared& p) {
   }
 }
 
+/// What was asked for, from an event that another node's made stale: prepare() took the original apart.
+NewEvent Writer::anew(const Event& made, EventPtr redact_target, std::optional<WallMs> ts) {
+  NewEvent event{.sender = made.sender,
+                 .type = made.type,
+                 .state_key = made.state_key,
+                 .content = must_parse_object(made.content()),
+                 .device = made.device,
+                 .txn_id = made.txn_id,
+                 .redact_target = std::move(redact_target)};
+  event.ts = ts;
+  return event;
+}
+
+/// Whether a command that was refused may be decided again; by then this node has followed what made it stale.
+Task<bool> Writer::may_retry(const Error& error, journal::Position decided_at, int tries) {
+  if (!error.is(journal::Errc::Stale) || tries >= kTriesMax) co_return false;
+  if (journal_.position() == decided_at) (void)co_await journal_.fresh(kFollowWait);
+  co_return true;
+}
+
 Task<Result<EventPtr>> Writer::send(RoomPtr room, NewEvent event, std::optional<journal::Claim> claim) {
-  auto prepared = prepare(room, event);
-  if (!prepared) co_return std::unexpected(std::move(prepared.error()));
-  auto e = (*prepared)->landed->event;
-  // Everything that can refuse has been asked: the command is bare.
-  auto apply = [p = *std::move(prepared)](journal::Tx& tx) -> Result<std::string> {
-    write(tx, *p);
-    return p->landed->event->event_id;
-  };
-  Result<std::string> done = claim ? co_await journal_.submit(*std::move(claim), std::move(apply), journal::Guard::Bare)
-                                   : co_await journal_.submit(std::move(apply), journal::Guard::Bare);
-  if (!done) {
-    room->crash(e);
-    co_return std::unexpected(std::move(done.error()));
+  const EventPtr target = event.redact_target;
+  for (int tries = 1;; ++tries) {
+    const journal::Basis basis{room->num, journal_.position()};
+    auto prepared = prepare(room, event);
+    if (!prepared) co_return std::unexpected(std::move(prepared.error()));
+    auto e = (*prepared)->landed->event;
+    // Everything that can refuse has been asked: the command is bare.
+    auto apply = [p = *std::move(prepared)](journal::Tx& tx) -> Result<std::string> {
+      write(tx, *p);
+      return p->landed->event->event_id;
+    };
+    Result<std::string> done = claim ? co_await journal_.submit(*claim, std::move(apply), journal::Guard::Bare, basis)
+                                     : co_await journal_.submit(std::move(apply), journal::Guard::Bare, basis);
+    if (done) co_return e;
+    give_up(*room, e, done.error());
+    if (event.made_from_head || !co_await may_retry(done.error(), basis.at, tries)) {
+      co_return event.made_from_head ? std::unexpected(std::move(done.error())) : too_busy(std::move(done.error()));
+    }
+    event = anew(*e, target, event.ts);
   }
-  co_return e;
 }
 
 Task<Result<std::vector<EventPtr>>> Writer::send_all(RoomPtr room, std::vector<NewEvent> events, ExtraRows extra,
                                                      std::optional<journal::Claim> claim) {
-  std::vector<std::unique_ptr<Prepared>> all;
-  std::vector<std::shared_ptr<Event>> made;
-  for (auto& event : events) {
-    auto one = prepare(room, event);
-    if (!one) {
-      for (const auto& e : made) room->crash(e);
-      co_return std::unexpected(std::move(one.error()));
+  for (int tries = 1;; ++tries) {
+    const journal::Basis basis{room->num, journal_.position()};
+    std::vector<EventPtr> targets;
+    std::vector<std::unique_ptr<Prepared>> all;
+    std::vector<std::shared_ptr<Event>> made;
+    for (auto& event : events) {
+      targets.push_back(event.redact_target);
+      auto one = prepare(room, event);
+      if (!one) {
+        for (const auto& e : made) room->crash(e);
+        co_return std::unexpected(std::move(one.error()));
+      }
+      made.push_back((*one)->landed->event);
+      all.push_back(*std::move(one));
     }
-    made.push_back((*one)->landed->event);
-    all.push_back(*std::move(one));
+    auto apply = [all = std::move(all), extra](journal::Tx& tx) -> Result<std::string> {
+      for (const auto& p : all) write(tx, *p);
+      if (extra) TRY_DO(extra(tx));
+      return all.empty() ? std::string() : all.back()->landed->event->event_id;
+    };
+    Result<std::string> done =
+        claim ? co_await journal_.submit(*claim, std::move(apply), journal::Guard::Guarded, basis)
+              : co_await journal_.submit(std::move(apply), journal::Guard::Guarded, basis);
+    if (done) co_return std::vector<EventPtr>(made.begin(), made.end());
+    for (const auto& e : made) give_up(*room, e, done.error());
+    if (!co_await may_retry(done.error(), basis.at, tries)) co_return too_busy(std::move(done.error()));
+    for (std::size_t i = 0; i < made.size(); ++i) events[i] = anew(*made[i], targets[i], events[i].ts);
   }
-  auto apply = [all = std::move(all), extra = std::move(extra), room](journal::Tx& tx) -> Result<std::string> {
-    for (const auto& p : all) write(tx, *p);
-    if (extra) TRY_DO(extra(tx));
-    return all.empty() ? std::string() : all.back()->landed->event->event_id;
-  };
-  Result<std::string> done =
-      claim ? co_await journal_.submit(*std::move(claim), std::move(apply), journal::Guard::Guarded)
-            : co_await journal_.submit(std::move(apply), journal::Guard::Guarded);
-  if (!done) {
-    for (const auto& e : made) room->crash(e);
-    co_return std::unexpected(std::move(done.error()));
-  }
-  co_return std::vector<EventPtr>(made.begin(), made.end());
 }
 
 // The id is the hash of the create event, so that is built once to learn it.
@@ -250,11 +300,13 @@ Task<Result<RoomPtr>> Writer::create_room(const RoomVersion& version, std::strin
     CO_TRY(room_id, hashed_room_id(version, events.front()));
   }
   const auto creator = events.front().sender;
-  auto room = rooms_.add_new(rooms_.next_num(), std::move(room_id), version);
+  CO_TRY(const auto num, co_await rooms_.next_num());
+  auto room = rooms_.add_new(num, std::move(room_id), version);
   ExtraRows more = extra ? extra(*room) : nullptr;
   const repo::RoomRow row{room->num, room->id, std::string(version.id)};
   const auto now = clock_.wall_ms();
   ExtraRows rows = [row, creator, now, more = std::move(more)](journal::Tx& tx) -> Result<> {
+    if (repo::room_by_id(tx.sql(), row.room_id)) return fail(Errc::RoomInUse, "There is such a room already");
     repo::insert_room(tx.sql(), row, creator, now);
     return more ? more(tx) : Result<>();
   };
@@ -273,7 +325,7 @@ Task<Result<RoomPtr>> Writer::create_room(const RoomVersion& version, std::strin
     for (const auto& p : all) write(tx, *p);
     return id;
   };
-  Result<std::string> done = claim ? co_await journal_.submit(*std::move(claim), std::move(apply))
+  Result<std::string> done = claim ? co_await journal_.submit(*claim, std::move(apply))
                                    : co_await journal_.submit(std::move(apply));
   if (!done) {
     rooms_.drop_new(room->id);
