@@ -75,7 +75,7 @@ Task<void> client(Load& load) {
           {"@user12345:haechi.example|DEVICEID01|/rooms/!abcdefghijklmnop:haechi.example/send/m.room.message",
            "m17000000000." + std::to_string(number)});
       if (!claim) std::abort();
-      good = (co_await load.journal.submit(*std::move(claim), apply, journal::Guard::Bare)).has_value();
+      good = (co_await load.journal.submit(*claim, apply, journal::Guard::Bare)).has_value();
     } else {
       good = (co_await load.journal.submit(apply, journal::Guard::Bare)).has_value();
     }

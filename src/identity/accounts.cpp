@@ -76,7 +76,8 @@ void Accounts::follow(const journal::Entry& entry) {
   } else if (entry.kind == kUserDeactivated) {
     const auto erase = get_flag(must_parse_object(entry.data), "erase") ? Erase::Yes : Erase::No;
     for (const auto* h : hooks_) {
-      if (h->user_deactivated) h->user_deactivated(entry.subject, erase);
+      if (entry.own && h->user_deactivated) h->user_deactivated(entry.subject, erase);
+      if (!entry.own && h->user_deactivated_elsewhere) h->user_deactivated_elsewhere(entry.subject);
     }
   }
 }

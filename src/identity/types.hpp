@@ -116,7 +116,8 @@ struct Hooks {
   std::function<void(std::string_view user_id, std::string_view device_id)> device_added;    ///< each log-in
   std::function<void(std::string_view user_id, std::string_view device_id)> device_changed;  ///< renamed
   std::function<void(std::string_view user_id, std::string_view device_id)> device_removed;
-  std::function<void(std::string_view user_id, Erase)> user_deactivated;
+  std::function<void(std::string_view user_id, Erase)> user_deactivated;  ///< on the node that did it
+  std::function<void(std::string_view user_id)> user_deactivated_elsewhere;
   std::function<void(const UserRecord&)> user_changed;  ///< created, flags, password
 };
 

@@ -277,6 +277,15 @@ constexpr std::string_view kPush2 = R"sql(
 CREATE INDEX pushers_key ON pushers (pushkey, app_id);
 )sql";
 
+constexpr std::string_view kRoomNumbers = R"sql(
+-- The next free number of a room, where several nodes take them from here in blocks. One row.
+CREATE TABLE room_numbers (
+  id BIGINT PRIMARY KEY,
+  next BIGINT NOT NULL
+);
+INSERT INTO room_numbers (id, next) VALUES (1, 1);
+)sql";
+
 constexpr store::Migration kSteps[] = {
     {"messenger", 1, "rooms and events", kRooms},
     {"messenger", 2, "users", kUsers},
@@ -284,6 +293,7 @@ constexpr store::Migration kSteps[] = {
     {"messenger", 4, "directory and reports", kDirectory},
     {"messenger", 50, "signatures on others, sizes of backups", kKeys2},
     {"messenger", 60, "pushers by key", kPush2},
+    {"messenger", 70, "numbers of rooms", kRoomNumbers},
 };
 
 }  // namespace

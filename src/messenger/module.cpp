@@ -242,6 +242,7 @@ Task<void> Module::resume() { co_await parts_->departures.resume(); }
 Task<void> Module::stop() {
   co_await parts_->push_gateway.stop();
   co_await parts_->departures.stop();
+  co_await parts_->users.stop();
   co_await parts_->profiles.stop();
   co_await parts_->to_device.stop();
 }

@@ -6,6 +6,7 @@
 namespace haechi::messenger {
 namespace {
 constexpr auto kRetryAfter = std::chrono::seconds(30);
+constexpr auto kLookAgainAfter = std::chrono::seconds(90);
 }
 
 Departures::Departures(Loop& loop, identity::Accounts& accounts, Users& users, Rooms& rooms, Writer& writer)
@@ -13,6 +14,11 @@ Departures::Departures(Loop& loop, identity::Accounts& accounts, Users& users, R
 
 identity::Hooks Departures::hooks() {
   identity::Hooks hooks;
+  // Another node does it, unless that one has ended meanwhile.
+  hooks.user_deactivated_elsewhere = [this](std::string_view) {
+    if (look_again_.armed() || stopping_) return;
+    loop_.timers().arm(look_again_, loop_.now() + kLookAgainAfter, [this] { scope_.spawn(resume()); });
+  };
   hooks.user_deactivated = [this](std::string_view user_id, identity::Erase) { enqueue(std::string(user_id)); };
   return hooks;
 }
@@ -28,6 +34,7 @@ Task<void> Departures::resume() {
 
 Task<void> Departures::stop() {
   stopping_ = true;
+  if (look_again_.armed()) loop_.timers().disarm(look_again_);
   pause_.notify();
   co_await scope_.join();
 }

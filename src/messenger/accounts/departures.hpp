@@ -35,6 +35,7 @@ class Departures {
   bool working_ = false;
   bool stopping_ = false;
   Waiter pause_;
+  TimerQueue::Timer look_again_;
   Scope scope_;
 };
 

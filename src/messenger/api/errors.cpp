@@ -124,7 +124,10 @@ Shown of(haechi::Errc e) {
 Shown of(journal::Errc e) {
   switch (e) {
     case journal::Errc::Full: return {429, "M_LIMIT_EXCEEDED"};
+    // Clients send again what a 5xx answers; the transaction id makes that harmless.
     case journal::Errc::Failed:
+    case journal::Errc::Stale:
+    case journal::Errc::Late:
     case journal::Errc::ShuttingDown: return {503, "M_UNKNOWN"};
     case journal::Errc::Ok: break;
   }

@@ -60,6 +60,7 @@ class Directory final : public AliasChecker, public RoomObserver {
 
   void on_event(Room& room, const EventPtr& event) override;
   void on_redacted(Room& room, const EventPtr& redacted) override;
+  void on_unseen(const Unseen& unseen) override { shown_.erase(unseen.room_num); }
 
  private:
   void follow(std::span<const journal::Entry> entries);

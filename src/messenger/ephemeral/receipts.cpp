@@ -66,6 +66,7 @@ ReceiptMoved receipt_of(const journal::Entry& entry) {
 
 void Receipts::start() {
   journal_.subscribe([this](std::span<const journal::Entry> entries) { follow(entries); });
+  rooms_.observe(*this);
 }
 
 Task<Result<>> Receipts::move(RoomPtr room, std::string user, std::vector<ReceiptMove> moves) {
@@ -109,11 +110,17 @@ void Receipts::follow(std::span<const journal::Entry> entries) {
     if (e.kind != kind::kReceipt) continue;
     const auto room = rooms_.find(e.subject);
     if (!room) continue;  // will be read when it is loaded
-    auto moved = receipt_of(e);
-    room->last_receipt_pos = e.pos;
-    room->receipts[moved.user][{moved.type, moved.thread}] = std::move(moved.receipt);
-    if (auto* user = users_.find(moved.user)) UnreadCounter::forget(*user, room->num);
+    if (auto* user = users_.find(apply(*room, e))) UnreadCounter::forget(*user, room->num);
   }
+}
+
+std::string Receipts::apply(Room& room, const journal::Entry& entry) {
+  auto moved = receipt_of(entry);
+  room.last_receipt_pos = std::max(room.last_receipt_pos, entry.pos);
+  auto& slot = room.receipts[moved.user][{moved.type, moved.thread}];
+  // What the room was loaded with may be newer than what the feed tells just now.
+  if (slot.pos < entry.pos) slot = std::move(moved.receipt);
+  return std::move(moved.user);
 }
 
 }  // namespace haechi::messenger

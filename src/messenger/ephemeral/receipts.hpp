@@ -31,12 +31,15 @@ struct ReceiptMove {
 };
 
 /// Loop thread only.
-class Receipts {
+class Receipts final : public RoomObserver {
  public:
   Receipts(Rooms& rooms, Users& users, journal::Journal& journal) : rooms_(rooms), users_(users), journal_(journal) {}
 
   /// Follows the feed. Before Users::start, so that who is woken by a receipt finds it in its room.
   void start();
+
+  void on_event(Room&, const EventPtr&) override {}
+  void on_missed(Room& room, const journal::Entry& receipt) override { (void)apply(room, receipt); }
 
   /// Receipts only move forward, in the order of the room; what would go back is passed over.
   Task<Result<>> move(RoomPtr room, std::string user, std::vector<ReceiptMove> moves);
@@ -46,6 +49,8 @@ class Receipts {
 
  private:
   void follow(std::span<const journal::Entry> entries);
+  /// Returns whose it is.
+  static std::string apply(Room& room, const journal::Entry& entry);
   Rooms& rooms_;
   Users& users_;
   journal::Journal& journal_;

@@ -82,7 +82,7 @@ Task<Result<>> ToDevice::send(ToDeviceSend send) {
     }
     return std::string("{}");
   };
-  CO_TRY_DO(co_await journal_.submit(std::move(claim), std::move(apply), journal::Guard::Bare));
+  CO_TRY_DO(co_await journal_.submit(claim, std::move(apply), journal::Guard::Bare));
   co_return Result<>{};
 }
 

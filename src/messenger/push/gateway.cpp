@@ -68,7 +68,7 @@ void PushGateway::start(journal::Journal& journal) {
   journal.subscribe([this](std::span<const journal::Entry> entries) {
     if (pushers_.all().empty()) return;
     for (const auto& e : entries) {
-      if (e.kind != kind::kReceipt) continue;
+      if (e.kind != kind::kReceipt || !e.own) continue;
       const auto moved = receipt_of(e);
       auto room = rooms_.find(e.subject);
       if (room && pushers_.of(moved.user)) offer(moved.user, {.room = std::move(room), .event = nullptr});
@@ -117,12 +117,15 @@ void PushGateway::on_loaded(Room& room) {
 }
 
 void PushGateway::on_event(Room& room, const EventPtr& event) {
+  if (event->type != "m.room.member" || !event->state_key || !pushers_.of(*event->state_key)) return;
+  if (event->membership() == "join") room.pushed_users.insert(*event->state_key);
+  else room.pushed_users.erase(*event->state_key);
+}
+
+void PushGateway::on_own_event(Room& room, const EventPtr& event) {
   const auto holder = [&] { return rooms_.find(room.num); };
   if (event->type == "m.room.member" && event->state_key && pushers_.of(*event->state_key)) {
-    const auto& user = *event->state_key;
-    if (event->membership() == "join") room.pushed_users.insert(user);
-    else room.pushed_users.erase(user);
-    if (is_invitation_to(*event, user)) offer(user, {.room = holder(), .event = event});
+    if (is_invitation_to(*event, *event->state_key)) offer(*event->state_key, {.room = holder(), .event = event});
   }
   for (const auto& user : room.pushed_users) {
     if (user != event->sender) offer(user, {.room = holder(), .event = event});

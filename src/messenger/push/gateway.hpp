@@ -46,6 +46,8 @@ class PushGateway final : public RoomObserver {
   Task<void> stop();
 
   void on_event(Room& room, const EventPtr& event) override;
+  /// Exactly one node calls: the one that committed.
+  void on_own_event(Room& room, const EventPtr& event) override;
   void on_loaded(Room& room) override;
 
  private:

@@ -72,7 +72,11 @@ void Relations::on_event(Room& room, const EventPtr& event) {
 
 void Relations::on_redacted(Room& room, const EventPtr&) {
   // The redacted event does not tell any more what it related to. Redactions are rare.
-  const auto it = by_room_.find(room.num);
+  forget(room.num);
+}
+
+void Relations::forget(std::int64_t room) {
+  const auto it = by_room_.find(room);
   if (it == by_room_.end()) return;
   ++it->second->changes;
   it->second->by_parent.clear();

@@ -50,12 +50,15 @@ class Relations final : public BundleReader, public RelationGuard, public RoomOb
 
   void on_event(Room& room, const EventPtr& event) override;
   void on_redacted(Room& room, const EventPtr& redacted) override;
+  void on_unseen(const Unseen& unseen) override { forget(unseen.room_num); }
 
   static constexpr std::size_t kRoomsMax = 2'000;
   static constexpr std::size_t kFamiliesPerRoom = 500;
   static constexpr std::size_t kReferencesMax = 100;
 
  private:
+  /// What is known of the room's events must be read again.
+  void forget(std::int64_t room);
   struct RoomFamilies {
     std::int64_t room = 0;
     std::uint64_t changes = 0;  ///< a read that began before the newest change is not kept

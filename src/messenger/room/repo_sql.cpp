@@ -4,6 +4,7 @@
 #include <unordered_map>
 
 #include "base/text.hpp"
+#include "messenger/kinds.hpp"
 #include "messenger/room/rooms.hpp"
 
 namespace haechi::messenger::repo {
@@ -16,6 +17,10 @@ constexpr Sql kRoomById{"SELECT num, room_id, version FROM rooms WHERE room_id =
 constexpr Sql kRoomByNum{"SELECT num, room_id, version FROM rooms WHERE num = $1"};
 constexpr Sql kLastRoom{"SELECT MAX(num) FROM rooms"};
 constexpr Sql kEventAt{"SELECT pos, room_num, event_id, pdu, extra, redacted_by FROM events WHERE pos = $1"};
+constexpr Sql kEventsBetween{
+    "SELECT pos, room_num, event_id, pdu, extra, redacted_by FROM events WHERE pos > $1 AND pos <= $2 ORDER BY pos"};
+constexpr Sql kEventsOfRoomAfter{"SELECT pos FROM events WHERE pos > $1 AND room_num = $2 ORDER BY pos"};
+constexpr Sql kJournalHead{"SELECT pos FROM journal_head WHERE id = 1"};
 constexpr Sql kPduAt{"SELECT pdu FROM events WHERE pos = $1"};
 constexpr Sql kCurrentState{"SELECT pos FROM room_state WHERE room_num = $1"};
 constexpr Sql kStateUpto{
@@ -31,6 +36,11 @@ constexpr Sql kReceipts{
     "SELECT user_id, type, thread_id, event_id, event_pos, pos, ts FROM receipts WHERE room_num = $1"};
 constexpr Sql kIsParent{"SELECT 1 FROM relations WHERE parent_id = $1 LIMIT 1"};
 
+// Also past what was made while nobody reserved: by the only node of its database.
+constexpr Sql kReserveNums{
+    "UPDATE room_numbers SET next = $1 + CASE WHEN next > (SELECT COALESCE(MAX(num), 0) FROM rooms) THEN next "
+    "ELSE (SELECT COALESCE(MAX(num), 0) + 1 FROM rooms) END WHERE id = 1"};
+constexpr Sql kNextNum{"SELECT next FROM room_numbers WHERE id = 1"};
 constexpr Sql kInsertRoom{"INSERT INTO rooms (num, room_id, version, creator, created_ms) VALUES ($1, $2, $3, $4, $5)"};
 constexpr Sql kInsertEvent{"INSERT INTO events (pos, room_num, event_id, pdu, extra) VALUES ($1, $2, $3, $4, $5)"};
 constexpr Sql kLogState{"INSERT INTO room_state_log (room_num, type, state_key, pos) VALUES ($1, $2, $3, $4)"};
@@ -52,6 +62,8 @@ constexpr Sql kDropRelations{"DELETE FROM relations WHERE parent_id = $1 AND pos
 
 RoomRow room_row(const Row& r) { return {r.i64(0), r.str(1), r.str(2)}; }
 
+constexpr std::string_view kRedactsPos = "\"redacts_pos\":";
+
 std::shared_ptr<Event> event_row(const Row& r) {
   auto e = event_from_row(r.text(3), r.text(2), r.text(4), r.text(5));
   e->pos = r.i64(0);
@@ -60,6 +72,62 @@ std::shared_ptr<Event> event_row(const Row& r) {
 }
 
 }  // namespace
+
+EventRow::EventRow(const Row& r) : pos(r.i64(0)), room_num(r.i64(1)) {
+  text_.reserve(r.text(2).size() + r.text(3).size() + r.text(4).size() + r.text(5).size());
+  id_end_ = text_.append(r.text(2)).size();
+  pdu_end_ = text_.append(r.text(3)).size();
+  extra_end_ = text_.append(r.text(4)).size();
+  text_.append(r.text(5));
+}
+
+std::shared_ptr<Event> EventRow::event() const {
+  auto e = event_from_row(pdu(), event_id(), extra(), part(extra_end_, text_.size()));
+  e->pos = pos;
+  e->room_num = room_num;
+  return e;
+}
+
+bool EventRow::may_be(std::string_view type) const {
+  // Canonical JSON: no white space, and the type stands behind the content.
+  std::string member = "\"type\":\"";
+  member += type;
+  member += '"';
+  return pdu().rfind(member) != std::string_view::npos;
+}
+
+Position EventRow::redacts_pos() const {
+  const auto at = extra().rfind(kRedactsPos);
+  if (at == std::string_view::npos) return 0;
+  const auto digits = extra().substr(at + kRedactsPos.size());
+  return parse_int(digits.substr(0, digits.find('}'))).value_or(0);
+}
+
+std::string extra_of_redaction(const Event& redaction, Position target) {
+  auto out = extra_of(redaction);
+  out.pop_back();
+  return out.append(",").append(kRedactsPos).append(std::to_string(target)).append("}");
+}
+
+std::vector<journal::Entry> stored_events(Connection& c, Position after, Position upto) {
+  std::vector<std::shared_ptr<EventRow>> rows;
+  c.each(kEventsBetween, [&](const Row& r) { rows.push_back(std::make_shared<EventRow>(r)); }, after, upto);
+  std::vector<journal::Entry> out;
+  out.reserve(rows.size());
+  for (auto& row : rows) {
+    if (const auto target = row->redacts_pos()) {
+      c.each(kEventAt, [&](const Row& r) { row->target = std::make_shared<EventRow>(r); }, target);
+    }
+    journal::Entry entry;
+    entry.pos = row->pos;
+    entry.kind = kind::kEvent;
+    entry.topic = row->room_num;
+    entry.own = false;
+    entry.local = std::move(row);
+    out.push_back(std::move(entry));
+  }
+  return out;
+}
 
 std::optional<RoomRow> room_by_id(Connection& c, std::string_view room_id) {
   return c.one(kRoomById, room_row, room_id);
@@ -107,17 +175,22 @@ void attach_redactions(Connection& c, std::vector<EventPtr>& events) {
   }
 }
 
-LoadedRoom load_room(Connection& c, RoomRow row, const store::LateIndex& by_room, Position stored_to,
-                     std::vector<Position> recent) {
+Position journal_head(Connection& c) { return c.one_i64(kJournalHead).value_or(0); }
+
+LoadedRoom load_room(Connection& c, RoomRow row, const store::LateIndex& by_room, IndexedPart indexed) {
   LoadedRoom out;
   const auto num = row.num;
+  auto& recent = indexed.recent;
+  out.head = journal_head(c);
   out.row = std::move(row);
   out.state = events_at(c, c.all(kCurrentState, [](const Row& r) { return r.i64(0); }, num));
   if (recent.size() < kTimelineLoaded) {
     const auto older =
-        by_room.find_stored(c, static_cast<std::uint64_t>(num), 0, stored_to, kTimelineLoaded - recent.size());
+        by_room.find_stored(c, static_cast<std::uint64_t>(num), 0, indexed.stored_to, kTimelineLoaded - recent.size());
     recent.insert(recent.begin(), older.rbegin(), older.rend());
   }
+  // State and timeline must be of the same moment.
+  c.each(kEventsOfRoomAfter, [&](const Row& r) { recent.push_back(r.i64(0)); }, indexed.upto, num);
   out.timeline = events_at(c, recent);
   out.timeline_from = out.timeline.empty() ? 0 : out.timeline.front()->pos;
   attach_redactions(c, out.state);
@@ -167,6 +240,10 @@ void each_event_ref(Connection& c, Position after,
   c.each(kEventRefs, [&](const Row& r) { f(r.i64(0), r.i64(1), r.text(2)); }, after);
 }
 
+std::int64_t reserve_room_nums(Connection& c, std::int64_t count) {
+  c.exec(kReserveNums, count);
+  return c.one_i64(kNextNum).value() - count;
+}
 void insert_room(Connection& c, const RoomRow& row, std::string_view creator, WallMs now) {
   c.exec(kInsertRoom, row.num, row.room_id, row.version, creator, now);
 }

@@ -103,6 +103,11 @@ void Room::land(const std::shared_ptr<Event>& e) {
   }
 }
 
+EventPtr Room::recent_at(Position pos) const {
+  const auto it = std::ranges::lower_bound(timeline_, pos, {}, [](const EventPtr& e) { return e->pos; });
+  return it != timeline_.end() && (*it)->pos == pos ? *it : nullptr;
+}
+
 void Room::replace(const EventPtr& redacted) {
   const auto it = std::ranges::lower_bound(timeline_, redacted->pos, {}, [](const EventPtr& e) { return e->pos; });
   if (it != timeline_.end() && (*it)->pos == redacted->pos) *it = redacted;

@@ -68,6 +68,8 @@ class Room {
   const std::deque<EventPtr>& timeline() const { return timeline_; }
   Position timeline_from() const { return timeline_from_; }
   Position last_pos() const { return last_pos_; }
+  /// Null when it is not among the newest.
+  EventPtr recent_at(Position pos) const;
   /// Position of the newest state event; 0 when none.
   Position last_state_pos() const { return last_state_pos_; }
 
@@ -84,6 +86,8 @@ class Room {
   void land(const std::shared_ptr<Event>& e);
   /// The event was not committed.
   void crash(const std::shared_ptr<Event>& e) { std::erase(flight_, e); }
+  /// Another node was quicker: what is in flight was decided without its event and will be refused.
+  void drop_flight() { flight_.clear(); }
   /// A redaction was applied to `target`: `redacted` takes its place wherever it is held.
   void replace(const EventPtr& redacted);
 
@@ -91,6 +95,8 @@ class Room {
   void load_state(std::vector<EventPtr> state);
   /// `events` oldest first; `from` as timeline_from().
   void load_timeline(std::vector<EventPtr> events, Position from);
+  /// The position at which the room was read: what the feed tells up to there is in it already.
+  Position loaded_upto = 0;
 
   // -- who looks --------------------------------------------------------------
   /// Users in memory for whom an event of this room may matter (joined here).

@@ -11,6 +11,10 @@
 namespace haechi::messenger {
 namespace {
 
+constexpr std::int64_t kNumsAtOnce = 64;     ///< numbers of rooms that a node reserves
+constexpr std::size_t kMissedMax = 2'000;  ///< entries kept while rooms are read
+constexpr int kLoadTriesMax = 5;
+
 /// The event is durable: whatever one observer makes of it, the others and later events must not miss it.
 template <class F>
 void tell(F&& f) {
@@ -19,6 +23,33 @@ void tell(F&& f) {
   } catch (const std::exception& e) {
     log::error("an observer of rooms failed", {{"error", e.what()}});
   }
+}
+
+struct Landed {
+  EventPtr event;
+  EventPtr redacted;  ///< the target of a redaction as it is now
+};
+
+/// What EventLanded brings ready-made, from the rows that another node wrote.
+Landed land_stored(Room& room, const repo::EventRow& row) {
+  Landed out;
+  if (row.pos <= room.loaded_upto) out.event = room.recent_at(row.pos);
+  if (!out.event) {
+    auto event = row.event();
+    if (row.pos > room.loaded_upto) room.land(event);
+    out.event = std::move(event);
+  }
+  const Event& e = *out.event;
+  if (e.relation) room.parents.insert(e.relation->event_id);
+  if (e.type == "m.room.redaction" && row.target && row.target->event_id() == e.redacts &&
+      row.target->room_num == room.num) {
+    auto gone = row.target->event();
+    gone->redacted_by = e.event_id;
+    append_client_event(gone->redaction_json, e, {});
+    room.replace(gone);
+    out.redacted = std::move(gone);
+  }
+  return out;
 }
 
 std::vector<Position> within(std::vector<Position> positions, Position from, Position to) {
@@ -54,6 +85,7 @@ Rooms::Rooms(store::Readers& readers, std::size_t index_segment)
 Result<> Rooms::start(store::Database& db, journal::Journal& journal) {
   try {
     auto c = db.connect(store::Access::ReadOnly);
+    c->begin();  // of one moment, whatever other nodes do
     by_event_id_.load(*c);
     by_room_.load(*c);
     last_num_ = repo::last_room_num(*c);
@@ -62,10 +94,15 @@ Result<> Rooms::start(store::Database& db, journal::Journal& journal) {
                            if (pos > by_event_id_.indexed_upto()) by_event_id_.add(event_key(event_id), pos);
                            if (pos > by_room_.indexed_upto()) by_room_.add(static_cast<std::uint64_t>(room), pos);
                          });
+    // The feed is followed from an older position on: what is known already must not be added again.
+    indexed_ = repo::journal_head(*c);
+    c->rollback();
   } catch (const store::SqlError& e) {
     return fail(haechi::Errc::Io, e.what());
   }
   head_ = journal.position();
+  journal_ = &journal;
+  journal.read_stored(kind::kEvent, &repo::stored_events);
   journal.maintain(by_event_id_);
   journal.maintain(by_room_);
   journal.subscribe([this](std::span<const journal::Entry> entries) { follow(entries); });
@@ -80,6 +117,19 @@ RoomPtr Rooms::find(std::string_view room_id) const {
 RoomPtr Rooms::find(std::int64_t num) const {
   const auto it = by_num_.find(num);
   return it == by_num_.end() ? nullptr : it->second;
+}
+
+Task<Result<std::int64_t>> Rooms::next_num() {
+  if (!journal_->shared()) co_return ++last_num_;
+  if (reserved_nums_.empty()) {
+    CO_TRY(const auto first, co_await journal_->submit([](journal::Tx& tx) -> Result<std::int64_t> {
+      return repo::reserve_room_nums(tx.sql(), kNumsAtOnce);
+    }));
+    for (auto n = first + kNumsAtOnce - 1; n >= first; --n) reserved_nums_.push_back(n);
+  }
+  const auto num = reserved_nums_.back();
+  reserved_nums_.pop_back();
+  co_return num;
 }
 
 RoomPtr Rooms::add_new(std::int64_t num, std::string room_id, const RoomVersion& version) {
@@ -108,6 +158,7 @@ RoomPtr build(repo::LoadedRoom loaded) {
     room->receipts[r.user][{r.type, r.thread}] = Receipt{std::move(r.event_id), r.event_pos, r.ts, r.pos};
   }
   for (auto& p : loaded.parents) room->parents.insert(std::move(p));
+  room->loaded_upto = loaded.head;
   return room;
 }
 }  // namespace
@@ -117,6 +168,7 @@ RoomPtr Rooms::adopt(RoomPtr loaded) {
   if (auto present = find(loaded->num)) return present;
   by_id_.emplace(loaded->id, loaded);
   by_num_.emplace(loaded->num, loaded);
+  catch_up(*loaded);
   for (auto* o : observers_) o->on_loaded(*loaded);
   evict_some();
   return loaded;
@@ -134,37 +186,81 @@ Task<Result<RoomPtr>> Rooms::get(std::string room_id) {
   co_return rooms.front();
 }
 
+/// While one lives, what comes for rooms that are not in memory is kept: they may be just being read.
+class Rooms::Loading {
+ public:
+  explicit Loading(Rooms& rooms) : rooms_(rooms) { ++rooms_.loads_; }
+  ~Loading() {
+    if (--rooms_.loads_ == 0) rooms_.missed_.clear();
+  }
+  Loading(const Loading&) = delete;
+  Loading& operator=(const Loading&) = delete;
+
+ private:
+  Rooms& rooms_;
+};
+
+void Rooms::keep_missed(const journal::Entry& entry) {
+  if (loads_ == 0) return;
+  missed_.push_back(entry);
+  if (missed_.size() <= kMissedMax) return;
+  missed_from_ = missed_.front().pos;
+  missed_.pop_front();
+}
+
+void Rooms::catch_up(Room& room) {
+  for (const auto& entry : missed_) {
+    if (entry.pos <= room.loaded_upto) continue;
+    if (entry.kind == kind::kReceipt) {
+      if (entry.subject != room.id) continue;
+      for (auto* o : observers_) tell([&] { o->on_missed(room, entry); });
+    } else if (entry.topic == room.num) {
+      tell([&] { land_stored(room, *dynamic_cast<const repo::EventRow*>(entry.local.get())); });
+    }
+  }
+}
+
 Task<Result<std::vector<RoomPtr>>> Rooms::get_all(std::vector<std::int64_t> nums) {
-  struct Wanted {
-    std::int64_t num;
-    std::vector<Position> recent;
-  };
-  std::vector<Wanted> missing;
+  std::vector<std::int64_t> missing;
   // Held until the end: a room must not be evicted because another one comes in.
   std::unordered_map<std::int64_t, RoomPtr> held;
-  const Position stored_to = by_room_.indexed_upto() + 1;
   for (const auto num : nums) {
-    if (auto room = find(num)) {
-      held.emplace(num, std::move(room));
-      continue;
-    }
-    missing.push_back({num, by_room_.find_recent(static_cast<std::uint64_t>(num), INT64_MAX, repo::kTimelineLoaded)});
+    if (auto room = find(num)) held.emplace(num, std::move(room));
+    else missing.push_back(num);
   }
-  if (!missing.empty()) {
-    auto loaded = co_await readers_.read([&](store::Connection& c) -> Result<std::vector<RoomPtr>> {
-      std::vector<RoomPtr> out;
-      for (auto& w : missing) {
-        if (auto row = repo::room_by_num(c, w.num)) {
-          out.push_back(build(repo::load_room(c, *std::move(row), by_room_, stored_to, std::move(w.recent))));
+  const Loading loading(*this);
+  for (int tries = 1; !missing.empty(); ++tries) {
+    std::vector<repo::IndexedPart> indexed;
+    for (const auto num : missing) {
+      indexed.push_back(
+          {.recent = by_room_.find_recent(static_cast<std::uint64_t>(num), INT64_MAX, repo::kTimelineLoaded),
+           .stored_to = by_room_.indexed_upto() + 1,
+           .upto = indexed_});
+    }
+    struct Read {
+      Position head = 0;
+      std::vector<RoomPtr> rooms;
+    };
+    const Position known = head_;
+    CO_TRY(auto read, co_await readers_.read([&](store::Connection& c) -> Result<Read> {
+      Read out{.head = repo::journal_head(c), .rooms = {}};
+      for (std::size_t i = 0; i < missing.size(); ++i) {
+        if (auto row = repo::room_by_num(c, missing[i])) {
+          out.rooms.push_back(build(repo::load_room(c, *std::move(row), by_room_, std::move(indexed[i]))));
         }
       }
       return out;
-    });
-    if (!loaded) co_return std::unexpected(std::move(loaded.error()));
-    for (auto& room : *loaded) {
+    }));
+    if (read.head < known || read.head < missed_from_) {
+      // From a server that has been left behind, or so slow that too much came meanwhile.
+      if (tries >= kLoadTriesMax) co_return fail(haechi::Errc::Unavailable, "The room cannot be read just now");
+      continue;
+    }
+    for (auto& room : read.rooms) {
       const auto num = room->num;
       held.emplace(num, adopt(std::move(room)));
     }
+    break;
   }
   std::vector<RoomPtr> out;
   out.reserve(nums.size());
@@ -322,25 +418,68 @@ Task<Result<std::vector<EventPtr>>> Rooms::state_history(RoomPtr room, std::stri
 void Rooms::follow(std::span<const journal::Entry> entries) {
   for (const auto& entry : entries) {
     head_ = entry.pos;
+    if (entry.kind == kind::kReceipt && loads_ > 0 && !find(entry.subject)) keep_missed(entry);
     if (entry.kind != kind::kEvent) continue;
     if (const auto* what = dynamic_cast<const EventLanded*>(entry.local.get())) {
       what->event->pos = entry.pos;
       landed(*what);
+    } else if (const auto* row = dynamic_cast<const repo::EventRow*>(entry.local.get())) {
+      tell([&] { follow_stored(entry, *row); });
     }
   }
 }
 
+void Rooms::add_to_indexes(std::string_view event_id, std::int64_t room_num, Position pos) {
+  if (pos <= indexed_) return;
+  by_event_id_.add(event_key(event_id), pos);
+  by_room_.add(static_cast<std::uint64_t>(room_num), pos);
+  indexed_ = pos;
+}
+
 void Rooms::landed(const EventLanded& what) {
-  Room& room = *what.room;
-  by_event_id_.add(event_key(what.event->event_id), what.event->pos);
-  by_room_.add(static_cast<std::uint64_t>(room.num), what.event->pos);
-  room.land(what.event);
+  add_to_indexes(what.event->event_id, what.room->num, what.event->pos);
+  RoomPtr present = find(what.room->num);
+  if (!present) {
+    // Its maker gave up waiting, and so did the room; it was made all the same.
+    present = what.room;
+    by_id_.emplace(present->id, present);
+    by_num_.emplace(present->num, present);
+  }
+  Room& room = *present;
+  if (what.event->pos > room.loaded_upto) room.land(what.event);
   if (what.event->relation) room.parents.insert(what.event->relation->event_id);
   if (what.redacted) {
     room.replace(what.redacted);
     for (auto* o : observers_) tell([&] { o->on_redacted(room, what.redacted); });
   }
   for (auto* o : observers_) tell([&] { o->on_event(room, what.event); });
+  for (auto* o : observers_) tell([&] { o->on_own_event(room, what.event); });
+}
+
+void Rooms::follow_stored(const journal::Entry& entry, const repo::EventRow& row) {
+  add_to_indexes(row.event_id(), row.room_num, row.pos);
+  const auto room = find(row.room_num);
+  if (!room) {
+    keep_missed(entry);
+    return unseen(row);
+  }
+  room->drop_flight();
+  const auto change = land_stored(*room, row);
+  if (change.redacted) {
+    for (auto* o : observers_) tell([&] { o->on_redacted(*room, change.redacted); });
+  }
+  for (auto* o : observers_) tell([&] { o->on_event(*room, change.event); });
+}
+
+void Rooms::unseen(const repo::EventRow& row) {
+  RoomObserver::Unseen unseen{.room_num = row.room_num, .pos = row.pos, .room_id = {}, .member = nullptr};
+  if (row.may_be("m.room.member")) {
+    if (auto event = row.event(); event->type == "m.room.member" && event->state_key) {
+      unseen.room_id = get_string(must_parse_object(row.pdu()), "room_id").value_or("");
+      unseen.member = std::move(event);
+    }
+  }
+  for (auto* o : observers_) tell([&] { o->on_unseen(unseen); });
 }
 
 void Rooms::evict_some() {

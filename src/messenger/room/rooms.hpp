@@ -2,6 +2,7 @@
 // Every room of this server, as far as somebody needed it lately. Rooms are
 // loaded once and then follow the change feed.
 
+#include <deque>
 #include <list>
 #include <memory>
 #include <span>
@@ -15,6 +16,10 @@
 #include "store/store.hpp"
 
 namespace haechi::messenger {
+
+namespace repo {
+class EventRow;
+}
 
 /// What a committed event carries through the journal to the followers of this node.
 struct EventLanded final : journal::Payload {
@@ -30,9 +35,21 @@ class RoomObserver {
  public:
   virtual ~RoomObserver() = default;
   virtual void on_event(Room& room, const EventPtr& event) = 0;
+  /// After on_event(), where this node committed the event: of all nodes exactly one is told.
+  virtual void on_own_event(Room&, const EventPtr& /*event*/) {}
   /// A redaction took effect on `redacted` (the new form).
   virtual void on_redacted(Room&, const EventPtr& /*redacted*/) {}
   virtual void on_loaded(Room&) {}
+  /// Another node wrote into a room that is not in memory here.
+  struct Unseen {
+    std::int64_t room_num = 0;
+    Position pos = 0;
+    std::string room_id;  ///< with `member` only
+    EventPtr member;      ///< for an m.room.member: the event
+  };
+  virtual void on_unseen(const Unseen&) {}
+  /// An entry of the feed that came while the room was read; before on_loaded().
+  virtual void on_missed(Room&, const journal::Entry& /*receipt*/) {}
 };
 
 enum class Direction { Backward, Forward };
@@ -57,7 +74,7 @@ class Rooms {
   Task<Result<std::vector<RoomPtr>>> get_all(std::vector<std::int64_t> nums);
 
   /// For a room just made: the number it will have, and its place in memory.
-  std::int64_t next_num() { return ++last_num_; }
+  Task<Result<std::int64_t>> next_num();
   RoomPtr add_new(std::int64_t num, std::string room_id, const RoomVersion& version);
   void drop_new(std::string_view room_id);
 
@@ -86,8 +103,15 @@ class Rooms {
   std::size_t in_memory() const { return by_num_.size(); }
 
  private:
+  class Loading;
   void follow(std::span<const journal::Entry> entries);
   void landed(const EventLanded& what);
+  /// An event that another node committed.
+  void follow_stored(const journal::Entry& entry, const repo::EventRow& row);
+  void unseen(const repo::EventRow& row);
+  void add_to_indexes(std::string_view event_id, std::int64_t room_num, Position pos);
+  void keep_missed(const journal::Entry& entry);
+  void catch_up(Room& room);
   RoomPtr adopt(RoomPtr loaded);
   void evict_some();
 
@@ -97,9 +121,16 @@ class Rooms {
   TextMap<RoomPtr> by_id_;
   std::unordered_map<std::int64_t, RoomPtr> by_num_;
   std::vector<RoomObserver*> observers_;
+  journal::Journal* journal_ = nullptr;
   std::int64_t last_num_ = 0;
+  std::vector<std::int64_t> reserved_nums_;  ///< where other nodes make rooms too; newest first
+  int loads_ = 0;                            ///< reads of rooms under way
+  /// What came while rooms were read, for rooms that were not in memory.
+  std::deque<journal::Entry> missed_;
+  Position missed_from_ = 0;  ///< of what came up to here some is no longer in missed_
   std::size_t next_bucket_ = 0;  ///< of by_num_, where evict_some() goes on
   Position head_ = 0;
+  Position indexed_ = 0;  ///< every event up to here is in the late indexes
 };
 
 /// For callers who must not learn whether a room exists: Errc::NotFound becomes

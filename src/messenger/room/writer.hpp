@@ -21,6 +21,9 @@ struct NewEvent {
   std::string device;  ///< "user|device", where a device sent it
   std::string txn_id;
   EventPtr redact_target;    ///< for m.room.redaction: what it redacts, committed
+  /// The content was made from what the head says: where another node changed the room meanwhile,
+  /// send() answers with journal::Errc::Stale, and the caller looks again.
+  bool made_from_head = false;
   std::optional<WallMs> ts;  ///< appservices only
 };
 
@@ -34,7 +37,8 @@ class Writer {
       : rooms_(rooms), journal_(journal), clock_(clock) {}
 
   /// Sends one event. With a claim the event id becomes the claim's answer.
-  /// EventErrc::Forbidden by the room's rules; EventErrc::BadJson, TooLarge for what does not fit.
+  /// EventErrc::Forbidden by the room's rules; EventErrc::BadJson, TooLarge for what does not fit;
+  /// Errc::Unavailable of base when other nodes were quicker time and again.
   Task<Result<EventPtr>> send(RoomPtr room, NewEvent event, std::optional<journal::Claim> claim = std::nullopt);
 
   /// All or none, in order.
@@ -52,6 +56,8 @@ class Writer {
 
  private:
   struct Prepared;
+  static NewEvent anew(const Event& made, EventPtr redact_target, std::optional<WallMs> ts);
+  Task<bool> may_retry(const Error& error, journal::Position decided_at, int tries);
   Result<std::unique_ptr<Prepared>> prepare(const RoomPtr& room, NewEvent& event);
   Result<std::string> hashed_room_id(const RoomVersion& version, NewEvent& create) const;
   static void write(journal::Tx& tx, Prepared& p);

@@ -10,6 +10,7 @@
 namespace haechi::messenger::repo {
 
 struct LoadedUser {
+  Position head = 0;  ///< the newest position of the state of the database that was read
   std::vector<std::pair<std::int64_t, RoomRef>> rooms;
   std::string push_rules;  ///< stored JSON or empty
   std::string ignored;     ///< content of m.ignored_user_list or empty

@@ -4,6 +4,7 @@ namespace haechi::messenger::repo {
 namespace {
 using store::Row;
 using store::Sql;
+constexpr Sql kHead{"SELECT pos FROM journal_head WHERE id = 1"};
 constexpr Sql kMemberships{
     "SELECT m.room_num, r.room_id, m.membership, m.pos, m.forgotten FROM memberships m "
     "JOIN rooms r ON r.num = m.room_num WHERE m.user_id = $1"};
@@ -16,6 +17,7 @@ constexpr Sql kToDevice{"SELECT device_id, MAX(pos) FROM to_device WHERE user_id
 
 LoadedUser load_user(store::Connection& c, std::string_view user) {
   LoadedUser out;
+  out.head = c.one_i64(kHead).value_or(0);
   c.each(
       kMemberships,
       [&](const Row& r) {

@@ -17,7 +17,7 @@ UserState::Parked::~Parked() {
 
 void UserState::note(Position pos, std::int64_t room_num) {
   constexpr std::size_t kTouchesMax = 256;
-  last_pos = pos;
+  last_pos = std::max(last_pos, pos);
   touched.push_back({pos, room_num});
   if (touched.size() > kTouchesMax) {
     // Half goes at once, so that this costs nothing on average.

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/json.hpp"
+#include "base/log.hpp"
 #include "messenger/kinds.hpp"
 #include "messenger/user/repo.hpp"
 
@@ -85,9 +86,15 @@ Task<Result<UserPtr>> Users::get(std::string user_id) {
   std::vector<RoomPtr> held;
   for (int tries = 0; tries < kLoadTriesMax; ++tries) {
     const auto moves = reading.moves();
+    const Position known = journal_->position();
     loaded = co_await readers_.read(
         [&](store::Connection& c) -> Result<repo::LoadedUser> { return repo::load_user(c, user_id); });
     if (!loaded) co_return std::unexpected(std::move(loaded.error()));
+    if (loaded->head < known) {
+      // From a server that has been left behind.
+      if (tries + 1 == kLoadTriesMax) co_return fail(haechi::Errc::Unavailable, "The account cannot be read just now");
+      continue;
+    }
     // Rooms first: once the user is in memory they must be in every joined room's `online`.
     std::vector<std::int64_t> joined;
     for (const auto& [num, ref] : loaded->rooms) {
@@ -189,6 +196,44 @@ void Users::on_loaded(Room& room) {
     ref->second.room = rooms_.find(room.num);
     room.add_online(*u);
   }
+}
+
+void Users::on_unseen(const Unseen& unseen) {
+  const auto* member = unseen.member.get();
+  const std::string_view who = member ? std::string_view(*member->state_key) : std::string_view{};
+  if (member) {
+    moved_while_read(who);
+    if (auto* u = find(who)) {
+      auto& ref = u->rooms[unseen.room_num];
+      ref.room_id = unseen.room_id;
+      ref.membership = membership_of(member->membership());
+      ref.pos = member->pos;
+      ref.forgotten = false;
+      ref.room = nullptr;
+      u->note(member->pos, unseen.room_num);
+      u->wake();
+      if (ref.membership == Membership::Join) {
+        const auto [at, first] = awaited_.try_emplace(unseen.room_num);
+        at->second.emplace(who);
+        if (first) scope_.spawn(fetch(unseen.room_num));
+      }
+    }
+  }
+  const auto at = awaited_.find(unseen.room_num);
+  if (at == awaited_.end()) return;
+  for (const auto& other : at->second) {
+    auto* u = other == who ? nullptr : find(other);
+    if (!u) continue;
+    u->note(unseen.pos, unseen.room_num);
+    u->wake();
+  }
+}
+
+Task<void> Users::fetch(std::int64_t room_num) {
+  std::vector<std::int64_t> nums{room_num};
+  const auto rooms = co_await rooms_.get_all(std::move(nums));
+  awaited_.erase(room_num);
+  if (!rooms) log::warn("a room that a user joined cannot be read", {{"error", rooms.error().message}});
 }
 
 void Users::follow(std::span<const journal::Entry> entries) {

@@ -34,6 +34,9 @@ class Users final : public RoomObserver {
 
   void on_event(Room& room, const EventPtr& event) override;
   void on_loaded(Room& room) override;
+  void on_unseen(const Unseen& unseen) override;
+  /// Before the journal stops.
+  Task<void> stop() { return scope_.join(); }
 
   std::size_t in_memory() const { return users_.size(); }
   std::size_t parked() const;
@@ -44,6 +47,8 @@ class Users final : public RoomObserver {
   void moved_while_read(std::string_view user_id);
   void follow(std::span<const journal::Entry> entries);
   void on_member(Room& room, const Event& event);
+  /// Reads a room that a user in memory joined on another node.
+  Task<void> fetch(std::int64_t room_num);
   void sweep();
   Loop& loop_;
   store::Readers& readers_;
@@ -55,6 +60,9 @@ class Users final : public RoomObserver {
     std::uint64_t moves = 0;
   };
   TextMap<Moves> reading_;  ///< users who are just read from SQL
+  /// Rooms that are not in memory yet, and users in memory who have joined them on another node.
+  std::unordered_map<std::int64_t, TextSet> awaited_;
+  Scope scope_;
   std::int64_t last_stamp_ = 0;
   TimerQueue::Timer sweep_timer_;
 };
