@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <limits>
 #include <map>
+#include <tuple>
 #include <unordered_set>
 
 namespace haechi::drill {
@@ -45,6 +46,12 @@ constexpr std::uint32_t kAbsent = UINT32_MAX;
 
 double seconds(Nanos t) { return static_cast<double>(t) / static_cast<double>(kSecond); }
 
+/// Records of one history lie in one array, in the order they were made: that breaks ties.
+template <class T>
+void in_order_of(std::vector<const T*>& records, Nanos T::* time) {
+  std::ranges::sort(records, [time](const T* a, const T* b) { return std::pair(a->*time, a) < std::pair(b->*time, b); });
+}
+
 /// One final reading with its order made searchable.
 struct Reading {
   const FinalRoom* read = nullptr;
@@ -65,7 +72,7 @@ class Judge {
     media();
     troubles();
     timing();
-    std::ranges::stable_sort(v_.violations, {}, &Violation::at);
+    std::ranges::sort(v_.violations, {}, [](const Violation& v) { return std::tie(v.at, v.rule, v.text); });
     return std::move(v_);
   }
 
@@ -230,8 +237,8 @@ class Judge {
       started.push_back(o);
       if (o->outcome == Outcome::Ok) acked.push_back(o);
     }
-    std::ranges::sort(acked, {}, [](const Operation* o) { return o->end; });
-    std::ranges::sort(started, {}, [](const Operation* o) { return o->start; });
+    in_order_of(acked, &Operation::end);
+    in_order_of(started, &Operation::start);
     const Operation* furthest = nullptr;
     std::size_t next = 0;
     for (const auto* o : started) {
@@ -248,7 +255,7 @@ class Judge {
 
   /// Of a receiver: everything once, nothing passed over, in the order that stands in the end.
   void receiver(std::uint32_t client, std::vector<const Seen*>& seen, const std::vector<Reading>& readings) {
-    std::ranges::stable_sort(seen, {}, [](const Seen* s) { return s->at; });
+    in_order_of(seen, &Seen::at);
     const auto& reading = readings.front();
     const auto& events = reading.read->events;
     std::vector<bool> shown(events.size());
@@ -284,7 +291,8 @@ class Judge {
       if (!s->after_gap) gaps_.push_back({next, place, s->at});
       next = std::size_t{place} + 1;
     }
-    if (client < h_.clients.size() && h_.clients[client].caught_up) gaps_.push_back({next, events.size(), h_.load_until});
+    if (client < h_.clients.size() && h_.clients[client].caught_up)
+      gaps_.push_back({next, events.size(), h_.load_until});
     // Only now: what came late was reported as out of order, not as missing.
     for (const auto& g : gaps_) passed_over(g.from, g.until, g.at);
     gaps_.clear();
@@ -315,7 +323,7 @@ class Judge {
     std::map<std::uint32_t, std::vector<const SyncStep*>> by_client;
     for (const auto& s : h_.steps) by_client[s.client].push_back(&s);
     for (auto& [client, steps] : by_client) {
-      std::ranges::stable_sort(steps, {}, [](const SyncStep* s) { return s->at; });
+      in_order_of(steps, &SyncStep::at);
       std::int64_t furthest = -1;
       for (const auto* s : steps) {
         furthest = std::max(furthest, s->from);
@@ -339,7 +347,7 @@ class Judge {
       if (o.kind == Kind::Write || o.kind == Kind::Read) by_client[o.client].push_back(&o);
     }
     for (auto& [client, operations] : by_client) {
-      std::ranges::stable_sort(operations, {}, [](const Operation* o) { return o->start; });
+      in_order_of(operations, &Operation::start);
       std::uint64_t acked = 0, newest = 0;
       std::unordered_set<std::uint64_t> ghosts;
       for (const auto* o : operations) {
@@ -377,8 +385,7 @@ class Judge {
       const bool wrong = o.different || o.outcome == Outcome::Failed || (o.final && o.outcome == Outcome::Unknown);
       if (!wrong || !bad.insert(o.number).second) continue;
       found(Rule::Unreadable, o.end == kNever ? o.start : o.end, "{}: site {} answered {}{}",
-            event(uploads[o.number]->result), site_name(o.node), o.status,
-            o.different ? " with other content" : "");
+            event(uploads[o.number]->result), site_name(o.node), o.status, o.different ? " with other content" : "");
     }
     for (const auto& [number, upload] : uploads) {
       if (read.contains(number) || bad.contains(number)) continue;
@@ -398,9 +405,8 @@ class Judge {
       }
       // Whoever ran out of patience was failed by the platform, wherever its last attempt went.
       if (lost && t.what != What::GaveUp) continue;
-      found(Rule::ClientError, t.at, "{} of client {} at site {}: {}{}{}", name_of(t.kind), t.client,
-            site_name(t.node), name_of(t.what), t.status ? fmt::format(" {}", t.status) : "",
-            t.detail.empty() ? "" : " " + t.detail);
+      found(Rule::ClientError, t.at, "{} of client {} at site {}: {}{}{}", name_of(t.kind), t.client, site_name(t.node),
+            name_of(t.what), t.status ? fmt::format(" {}", t.status) : "", t.detail.empty() ? "" : " " + t.detail);
     }
   }
 

@@ -14,21 +14,21 @@
 namespace haechi::drill {
 
 enum class Rule : std::uint8_t {
-  Lost,            ///< acknowledged, and not there at the end
-  LostWrite,       ///< account data at the end older than the last acknowledged
-  Twice,           ///< one message, several events
-  AnsweredTwice,   ///< a repeat got another event id than the first answer
-  ShownTwice,      ///< a receiver or a final reading got one event twice
-  Overtaken,       ///< acknowledged before another was sent, and stands behind it
-  OtherOrder,      ///< a receiver, or another site, saw another order
-  Hole,            ///< a receiver was passed over
-  SeenThenGone,    ///< shown to a receiver, and not there at the end
-  SitesDiffer,     ///< an event that one site has at the end and another has not
-  TokenBack,       ///< a sync token behind the one it followed
-  StaleRead,       ///< an acknowledged change was not to be seen by its author
-  Unreadable,      ///< acknowledged media that could not be read, or were something else
-  ClientError,     ///< a failure shown to a client by a surviving site
-  NotRead,         ///< the room, or media, were never read at the end: nothing is proven
+  Lost,           ///< acknowledged, and not there at the end
+  LostWrite,      ///< account data at the end older than the last acknowledged
+  Twice,          ///< one message, several events
+  AnsweredTwice,  ///< a repeat got another event id than the first answer
+  ShownTwice,     ///< a receiver or a final reading got one event twice
+  Overtaken,      ///< acknowledged before another was sent, and stands behind it
+  OtherOrder,     ///< a receiver, or another site, saw another order
+  Hole,           ///< a receiver was passed over
+  SeenThenGone,   ///< shown to a receiver, and not there at the end
+  SitesDiffer,    ///< an event that one site has at the end and another has not
+  TokenBack,      ///< a sync token behind the one it followed
+  StaleRead,      ///< an acknowledged change was not to be seen by its author
+  Unreadable,     ///< acknowledged media that could not be read, or were something else
+  ClientError,    ///< a failure shown to a client by a surviving site
+  NotRead,        ///< the room, or media, were never read at the end: nothing is proven
 };
 inline constexpr std::size_t kRules = 15;
 std::string_view name_of(Rule rule);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <iterator>
 #include <ostream>
+#include <tuple>
 
 #include "base/text.hpp"
 
@@ -167,8 +168,8 @@ void write_json_lines(std::ostream& stream, const History& h) {
     out.end();
   }
   for (const auto& t : h.troubles) {
-    out.add(R"({{"type":"trouble","since":{},"at":{},"client":{},"node":{},"f":"{}","what":"{}","status":{})", since(t.since), since(t.at), t.client,
-            t.node, name_of(t.kind), name_of(t.what), t.status);
+    out.add(R"({{"type":"trouble","since":{},"at":{},"client":{},"node":{},"f":"{}","what":"{}","status":{})",
+            since(t.since), since(t.at), t.client, t.node, name_of(t.kind), name_of(t.what), t.status);
     out.text("detail", t.detail);
     out.end();
   }
@@ -187,27 +188,31 @@ void write_edn(std::ostream& stream, const History& h) {
     std::string_view type;
     std::size_t process;
     std::string value;
+    std::size_t made = 0;
   };
   std::vector<const Operation*> sends;
   for (const auto& o : h.operations) {
     if (o.kind == Kind::Send) sends.push_back(&o);
   }
-  std::ranges::stable_sort(sends, {}, [](const Operation* o) { return o->start; });
+  std::ranges::sort(sends, {}, [](const Operation* o) { return std::tuple(o->start, o); });
 
   // A process whose operation never came to an answer is not heard of again: its
   // client goes on under a new number, as the readers of such histories expect.
   std::vector<std::size_t> process(h.clients.size());
   for (std::size_t i = 0; i < process.size(); ++i) process[i] = i;
   std::vector<Line> lines;
+  const auto add = [&](Nanos at, std::string_view type, std::size_t who, std::string value) {
+    lines.push_back({at, type, who, std::move(value), lines.size()});
+  };
   Nanos last = 0;
   const std::size_t stride = h.clients.size() + h.finals.size();
   for (const auto* o : sends) {
     if (o->client >= process.size()) continue;
     auto& p = process[o->client];
     auto value = fmt::format("[[:append {} {}]]", o->room, o->number);
-    lines.push_back({o->start, "invoke", p, value});
+    add(o->start, "invoke", p, value);
     const Nanos end = o->end == kNever ? h.load_until : o->end;
-    lines.push_back({end, name_of(o->outcome), p, std::move(value)});
+    add(end, name_of(o->outcome), p, std::move(value));
     if (o->outcome == Outcome::Unknown) p += stride;
     last = std::max(last, end);
   }
@@ -217,10 +222,11 @@ void write_edn(std::ostream& stream, const History& h) {
     for (const auto& e : f.events) {
       if (e.number != 0) fmt::format_to(std::back_inserter(numbers), "{}{}", numbers.empty() ? "" : " ", e.number);
     }
-    lines.push_back({last + 1, "invoke", h.clients.size() + i, fmt::format("[[:r {} nil]]", f.room)});
-    lines.push_back({last + 2, "ok", h.clients.size() + i, fmt::format("[[:r {} [{}]]]", f.room, numbers)});
+    add(last + 1, "invoke", h.clients.size() + i, fmt::format("[[:r {} nil]]", f.room));
+    add(last + 2, "ok", h.clients.size() + i, fmt::format("[[:r {} [{}]]]", f.room, numbers));
   }
-  std::ranges::stable_sort(lines, {}, &Line::at);
+  // A client's answer and its next request may carry one time: the answer came first.
+  std::ranges::sort(lines, {}, [](const Line& l) { return std::tuple(l.at, l.made); });
 
   Lines out(stream);
   for (std::size_t i = 0; i < lines.size(); ++i) {

@@ -32,13 +32,13 @@ class Texts {
 };
 
 enum class Kind : std::uint8_t {
-  Send,      ///< a message; `number` is in its body, `result` is the event id
-  Resend,    ///< an acknowledged send sent once more: must get the same event id
-  ReadEvent, ///< an acknowledged message asked for through another node
-  Upload,    ///< media under a link made before; `result` is the link
-  Download,  ///< acknowledged media; `number` is the upload's
-  Write,     ///< account data; `number` is the version written
-  Read,      ///< account data; `number` is the version found, 0 for none
+  Send,       ///< a message; `number` is in its body, `result` is the event id
+  Resend,     ///< an acknowledged send sent once more: must get the same event id
+  ReadEvent,  ///< an acknowledged message asked for through another node
+  Upload,     ///< media under a link made before; `result` is the link
+  Download,   ///< acknowledged media; `number` is the upload's
+  Write,      ///< account data; `number` is the version written
+  Read,       ///< account data; `number` is the version found, 0 for none
   Receipt,
   Typing,
   Sync,
@@ -124,8 +124,8 @@ struct Trouble {
 struct ClientInfo {
   std::string name;
   std::string role;
-  std::uint32_t home = 0;   ///< site
-  bool caught_up = false;   ///< a receiver that synced after the last send: has it all
+  std::uint32_t home = 0;  ///< site
+  bool caught_up = false;  ///< a receiver that synced after the last send: has it all
 };
 
 struct NodeInfo {
