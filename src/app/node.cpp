@@ -23,6 +23,7 @@ namespace {
 
 constexpr auto kDrain = std::chrono::seconds(10);
 constexpr auto kLastWait = std::chrono::seconds(5);  ///< for handlers whose clients were cut off
+constexpr int kDiverged = 75;  ///< exit status: "try again"
 constexpr auto kHousekeepEvery = std::chrono::minutes(1);
 
 messenger::RegistrationMode registration_mode(Registration r) {
@@ -152,6 +153,12 @@ Result<std::unique_ptr<Node>> Node::create(const Config& config) {
   p->readers = std::make_unique<store::Readers>(p->loop, *p->db, 2, 100'000);
   journal::Options journal_options;
   journal_options.keys_remembered_min = static_cast<std::size_t>(config.retention.idempotency_keys);
+  journal_options.node_id = p->random.text(16);
+  journal_options.on_diverged = [] {
+    // Started again by the init system, this node reads everything anew.
+    log::error("stopping: this node followed changes that did not survive the loss of a database server");
+    std::_Exit(kDiverged);
+  };
   TRY(p->journal, journal::Journal::create(p->loop, *p->db, *p->readers, p->clock, p->metrics, journal_options));
 
   p->files = blob::posix_file_system();

@@ -15,6 +15,7 @@
 #include "journal/keys.hpp"
 #include "journal/repo_sql.hpp"
 #include "journal/shared.hpp"
+#include "journal/upkeep.hpp"
 
 namespace haechi::journal {
 namespace {
@@ -23,15 +24,11 @@ using std::chrono::steady_clock;
 
 /// While commands wait, one batch in so many carries a piece of maintenance.
 constexpr int kBatchesPerChore = 8;
-constexpr std::int64_t kTrimRows = 2'000;
 constexpr auto kStopWait = std::chrono::seconds(30);
 constexpr auto kProbeEvery = std::chrono::seconds(2);
 /// On a shared database: longer than a switch to another site lasts.
 constexpr auto kSilentMax = std::chrono::seconds(8);
-constexpr Duration kKeeperLease = std::chrono::seconds(10);
 constexpr Duration kChoreRest = std::chrono::seconds(3);
-constexpr Position kMarksKept = 100'000;
-constexpr WallMs kNodesRememberedMs = 7ll * 24 * 3'600'000;
 constexpr std::size_t kSayMax = 1'000;
 
 class Category final : public std::error_category {
@@ -60,10 +57,10 @@ class JournalImpl final : public Journal {
         clock_(clock),
         options_(options),
         keys_(loop, readers, options),
+        upkeep_(options_, keys_, clock),
         commands_total_(metrics.counter("haechi_journal_commands_total", "Commands that were answered")),
         batches_total_(metrics.counter("haechi_journal_batches_total", "Transactions committed")),
         commit_seconds_(metrics.histogram("haechi_journal_commit_seconds", "From taking a batch to its commit")) {
-    maintain(keys_.index());
     const std::weak_ptr<int> alive = alive_;
     metrics.gauge("haechi_journal_queue", "Commands that wait for their commit",
                   [this, alive] { return alive.expired() ? 0.0 : static_cast<double>(outstanding_); });
@@ -80,8 +77,7 @@ class JournalImpl final : public Journal {
     connection_ = db_.connect(store::Access::ReadWrite);
     last_ = repo::read_head(*connection_);
     keys_.load(*connection_);
-    first_command_ = repo::command_bounds(*connection_).first;
-    first_feed_ = repo::first_feed(*connection_).value_or(last_.pos);
+    upkeep_.load(*connection_, last_);
     position_ = last_.pos;
     commands_ = last_.command;
     if (!db_.shared()) return;
@@ -104,19 +100,20 @@ class JournalImpl final : public Journal {
                       .wall_ms = [this] { return clock_.wall_ms(); },
                       .diverged = options_.on_diverged});
     shared_->begin_at(last_, repo::mark_at(*connection_, last_.pos));
+    upkeep_.share(*shared_);
     connection_.reset();
   }
 
   void subscribe(std::function<void(std::span<const Entry>)> follow) override {
     followers_.push_back(std::move(follow));
   }
-  void maintain(store::LateIndex& index) override { indexes_.push_back(&index); }
+  void maintain(store::LateIndex& index) override { upkeep_.maintain(index); }
 
   void start() override {
     started_ = true;
     if (shared_) {
       for (auto& [kind, reader] : stored_readers_) shared_->read_stored(kind, std::move(reader));
-      for (const auto* index : indexes_) shared_->maintain(*index);
+      for (const auto* index : upkeep_.indexes()) shared_->maintain(*index);
       thread_ = std::thread([this] { shared_loop(); });
       pthread_setname_np(thread_.native_handle(), "commit");
     } else if (!options_.inline_commits) {
@@ -222,26 +219,21 @@ class JournalImpl final : public Journal {
   void release_claim(std::uint64_t hash) noexcept override { keys_.release(hash); }
 
  private:
-  /// Maintenance that runs as a command of its own. `work` says whether it was this node's to do.
-  struct Chore final : Job {
-    using Work = std::function<bool(Tx&)>;
-    Chore(JournalImpl& j, Work w, std::function<void()> d)
-        : Job(Guard::Bare), journal(j), work(std::move(w)), done(std::move(d)) {
-      internal = true;
-    }
+  /// Upkeep runs as a command of its own.
+  struct ChoreJob final : Job {
+    ChoreJob(JournalImpl& j, Upkeep::Chore c) : Job(Guard::Bare), journal(j), chore(std::move(c)) { internal = true; }
     bool apply(Tx& tx) override {
-      did = work(tx);
+      did = chore.work(tx);
       return true;
     }
     void finish() override {
       journal.chore_running_ = false;
-      if (did) return done();
-      journal.no_chores_before_ = journal.loop_.now() + kChoreRest;
+      if (did) return chore.done();
+      journal.no_chores_before_ = journal.loop_.now() + kChoreRest;  // another node's to do
     }
     void finish(Error) override { journal.chore_running_ = false; }
     JournalImpl& journal;
-    Work work;
-    std::function<void()> done;
+    Upkeep::Chore chore;
     bool did = false;
   };
 
@@ -328,7 +320,7 @@ class JournalImpl final : public Journal {
   void hear(const News& news) {
     for (const auto& r : news.commands) keys_.recorded_elsewhere(r.key_hash, r.pos);
     for (const auto& e : news.entries) {
-      if (e.kind == kIndexSegment) follow_segment(e);
+      if (e.kind == kIndexSegment) upkeep_.follow(e);
     }
     if (!news.entries.empty()) tell_followers(news.entries);
     position_ = std::max(position_, news.upto.pos);
@@ -338,17 +330,6 @@ class JournalImpl final : public Journal {
       for (auto& [name, hear_it] : hearers_) {
         if (name == topic) hear_it(message);
       }
-    }
-  }
-
-  void follow_segment(const Entry& e) {
-    const auto* moved = dynamic_cast<const SegmentMoved*>(e.local.get());
-    const auto number = parse_int(e.data);
-    if (!moved || !number) return;
-    for (auto* index : indexes_) {
-      if (-index->id() != e.topic) continue;
-      if (moved->segment) index->adopt(*moved->segment);
-      else index->pruned(*number);
     }
   }
 
@@ -390,73 +371,19 @@ class JournalImpl final : public Journal {
     if (chore_running_ || !accepting_ || loop_.now() < no_chores_before_) return;
     if (outstanding_ > 0 && ++batches_since_chore_ < kBatchesPerChore) return;
     batches_since_chore_ = 0;
-    for (auto* index : indexes_) {
-      if (auto slice = index->next_slice()) {
-        return chore(
-            [this, index, slice, at = position_](Tx& tx) {
-              if (!mine_to_keep(tx) || (shared_ && shared_->stale({-index->id(), at}))) return false;
-              index->write_slice(tx.sql(), slice);
-              if (slice.last) announce(tx, *index, index->number_of(slice));
-              return true;
-            },
-            [index, slice] { index->slice_done(slice); });
-      }
-    }
-    const auto commands_kept = static_cast<std::int64_t>(options_.keys_remembered_min);
-    if (const auto below = first_command_ + kTrimRows; below <= commands_ - commands_kept) {
-      return chore([this, below](Tx& tx) { return mine_to_keep(tx) && (repo::trim_commands(tx.sql(), below), true); },
-                   [this, below] { first_command_ = below; });
-    }
-    auto& index = keys_.index();
-    if (const auto segment = index.prunable(first_command_)) {
-      return chore(
-          [this, &index, segment](Tx& tx) {
-            if (!mine_to_keep(tx)) return false;
-            index.prune(tx.sql(), *segment);
-            announce(tx, index, *segment);
-            return true;
-          },
-          [&index, segment] { index.pruned(*segment); });
-    }
-    const auto feed_kept = static_cast<Position>(options_.feed_rows_kept);
-    if (const auto below = first_feed_ + kTrimRows; below <= position_ - feed_kept) {
-      return chore([this, below](Tx& tx) { return mine_to_keep(tx) && (repo::trim_feed(tx.sql(), below), true); },
-                   [this, below] { first_feed_ = below; });
-    }
-    if (shared_ && position_ - marks_trimmed_ > 2 * kMarksKept) {
-      return chore(
-          [this, below = position_ - kMarksKept](Tx& tx) {
-            if (!mine_to_keep(tx)) return false;
-            repo::trim_marks(tx.sql(), below);
-            repo::forget_nodes(tx.sql(), tx.wall_ms() - kNodesRememberedMs);
-            return true;
-          },
-          [this] { marks_trimmed_ = position_ - kMarksKept; });
-    }
+    if (auto next = upkeep_.next(position_, commands_)) chore(*std::move(next));
   }
 
-  // Commit thread, inside a chore's transaction.
-
-  /// One node at a time does the upkeep of a shared database.
-  bool mine_to_keep(Tx& tx) const {
-    return !shared_ || repo::hold_keeper(tx.sql(), options_.node_id, clock_.wall_ms(), kKeeperLease);
-  }
-  void announce(Tx& tx, const store::LateIndex& index, std::int64_t segment) const {
-    if (shared_) tx.append(kIndexSegment, std::to_string(index.id()), std::to_string(segment));
-  }
-
-  // Loop thread.
-
-  void chore(Chore::Work work, std::function<void()> done) {
+  void chore(Upkeep::Chore c) {
     chore_running_ = true;
-    stage(std::make_unique<Chore>(*this, std::move(work), std::move(done)));
+    stage(std::make_unique<ChoreJob>(*this, std::move(c)));
   }
 
   /// A node that refuses work because the store failed would never see it work again.
   void probe_later() {
     loop_.timers().arm(probe_timer_, loop_.now() + kProbeEvery, [this] {
       if (healthy_ || !accepting_ || chore_running_) return;
-      chore([](Tx& tx) { return repo::probe(tx.sql()), true; }, [] {});
+      chore({[](Tx& tx) { return repo::probe(tx.sql()), true; }, [] {}});
     });
   }
 
@@ -548,11 +475,11 @@ class JournalImpl final : public Journal {
 
   // Loop thread.
   Keys keys_;
+  Upkeep upkeep_;
   Counter& commands_total_;
   Counter& batches_total_;
   Histogram& commit_seconds_;
   std::vector<std::function<void(std::span<const Entry>)>> followers_;
-  std::vector<store::LateIndex*> indexes_;
   std::vector<std::pair<Kind, StoredReader>> stored_readers_;
   std::vector<std::pair<std::string, std::function<void(std::string_view)>>> hearers_;
   std::unique_ptr<Shared> shared_;  ///< after start() the commit thread's; null where the database is ours alone
@@ -560,7 +487,6 @@ class JournalImpl final : public Journal {
   std::uint64_t asked_ = 0;
   bool asking_now_ = false;
   Instant no_chores_before_{};
-  Position marks_trimmed_ = 0;
   Batch::Jobs staged_;
   std::size_t outstanding_ = 0;
   bool started_ = false;
@@ -570,9 +496,7 @@ class JournalImpl final : public Journal {
   bool hand_over_posted_ = false;
   bool chore_running_ = false;
   int batches_since_chore_ = 0;
-  std::int64_t commands_ = 0;       ///< the newest idempotency record
-  std::int64_t first_command_ = 0;  ///< no record is older
-  Position first_feed_ = 0;         ///< no feed row is older
+  std::int64_t commands_ = 0;  ///< the newest idempotency record
   Waiter* drained_ = nullptr;
   TimerQueue::Timer probe_timer_;
   const std::shared_ptr<int> alive_ = std::make_shared<int>();  ///< posted functions hold it weakly
