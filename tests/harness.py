@@ -4,6 +4,10 @@ Only the standard library. A test function takes a `Server` (shared by all tests
 its own users, so tests can run beside each other. A test that must own its server starts one:
 
     with Server(config="[registration]\nmode = 'closed'\n") as server: ...
+
+With HAECHI_TEST_POSTGRES (set by tools/private_postgres.py) servers keep their data in a database of that
+PostgreSQL; HAECHI_TEST_NODES=N then makes each server N nodes on one database, and every request goes to
+another one than the request before.
 """
 
 from __future__ import annotations
@@ -32,6 +36,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BINARY = os.environ.get("HAECHI_BINARY", str(ROOT / "build" / "release" / "haechi"))
 SLOW = float(os.environ.get("HAECHI_TEST_SLOW", "1"))  # sanitizer builds stretch every deadline by this
+
+POSTGRES = dict(part.split("=", 1) for part in os.environ.get("HAECHI_TEST_POSTGRES", "").split())
+NODES = int(os.environ.get("HAECHI_TEST_NODES", "1")) if POSTGRES else 1
 
 PNG_1X1 = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==")
@@ -76,16 +83,21 @@ class Unreachable(Exception):
 
 
 class Http:
-    """A client of one address. Keeps one connection per thread."""
+    """A client of one server. Keeps one connection per thread and node; takes the nodes in turn."""
 
-    def __init__(self, port: int, timeout: float = 60):
-        self.port, self.timeout, self.local = port, timeout * max(1, SLOW), threading.local()
+    def __init__(self, ports: int | list[int], timeout: float = 60):
+        self.ports = ports if isinstance(ports, list) else [ports]
+        self.timeout, self.local = timeout * max(1, SLOW), threading.local()
+
+    def _connections(self) -> dict:
+        if not hasattr(self.local, "connections"):
+            self.local.connections, self.local.turn = {}, random.randrange(len(self.ports))
+        return self.local.connections
 
     def close(self):
-        connection = getattr(self.local, "connection", None)
-        if connection:
+        for connection in self._connections().values():
             connection.close()
-            self.local.connection = None
+        self.local.connections = {}
 
     def request(self, method: str, path: str, body=None, headers=None, query=None) -> Response:
         if query:
@@ -98,21 +110,23 @@ class Http:
             body = body.encode("utf-8", "surrogatepass")
         if body is not None:
             headers.setdefault("Content-Type", "application/json")
+        connections = self._connections()
+        self.local.turn += 1
+        port = self.ports[self.local.turn % len(self.ports)]
         for attempt in (0, 1):
-            connection = getattr(self.local, "connection", None)
+            connection = connections.get(port)
             fresh = connection is None
             if fresh:
-                connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.timeout)
-                self.local.connection = connection
+                connection = connections[port] = http.client.HTTPConnection("127.0.0.1", port, timeout=self.timeout)
             try:
                 connection.request(method, path, body=body, headers=headers)
                 raw = connection.getresponse()
                 data = raw.read()
                 if raw.will_close:
-                    self.close()
+                    connections.pop(port).close()
                 return Response(raw.status, {k.lower(): v for k, v in raw.getheaders()}, data)
             except (OSError, http.client.HTTPException) as e:
-                self.close()
+                connections.pop(port).close()
                 # A kept connection may have been closed by the server meanwhile: once more on a new one.
                 stale = not fresh and isinstance(e, (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError))
                 if attempt or not stale:
@@ -120,42 +134,84 @@ class Http:
         raise AssertionError("not reached")
 
 
+class Store:
+    """A database of its own in the tests' PostgreSQL."""
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def _ask(self, sql: str) -> str:
+        return subprocess.run(["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", os.environ["HAECHI_TEST_POSTGRES"], "-c", sql],
+                              check=True, capture_output=True, text=True).stdout.strip()
+
+    def create(self):
+        if not self._ask(f"SELECT 1 FROM pg_database WHERE datname = '{self.name}'"):
+            self._ask(f"CREATE DATABASE {self.name}")
+
+    def drop(self):
+        self._ask(f"DROP DATABASE IF EXISTS {self.name} WITH (FORCE)")
+
+    def config(self) -> str:
+        return (f'[store]\nengine = "postgresql"\nhosts = ["{POSTGRES["host"]}:{POSTGRES["port"]}"]\n'
+                f'database = "{self.name}"\nuser = "{POSTGRES["user"]}"\n')
+
+
 class Server:
-    """A haechi process with its own data directory and port. `with Server() as s:` or start()/stop()."""
+    """A haechi process (several with HAECHI_TEST_NODES) with its own data and port. `with Server() as s:` or start()/stop()."""
 
     def __init__(self, config: str = "", flags=("--open-registration", "--no-rate-limits"), data: str | None = None,
-                 port: int = 0, name: str = "localhost"):
+                 port: int = 0, name: str = "localhost", nodes: int = NODES):
         self.name, self.config, self.flags = name, config, list(flags)
         self.own_data = data is None
         self.data = data or tempfile.mkdtemp(prefix="haechi-e2e-")
         self.port = port or free_port()
-        self.process: subprocess.Popen | None = None
+        self.process: subprocess.Popen | None = None  # the first node
+        self.others: list[subprocess.Popen] = []
+        self.ports = [self.port] + [free_port() for _ in range(nodes - 1)]
         self.log_path = Path(self.data).with_name(Path(self.data).name + ".log")
-        self.http = Http(self.port)
+        self.http = Http(self.ports)
+        # The same folder finds its database again.
+        self.store = Store("t" + hashlib.sha1(self.data.encode()).hexdigest()[:16]) if POSTGRES else None
 
     @property
     def base(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def start(self) -> "Server":
-        command = [BINARY, "serve", "--data", self.data, "--listen", f"127.0.0.1:{self.port}",
+    def command(self, index: int) -> list[str]:
+        data = self.data if index == 0 else f"{self.data}/node{index}"
+        command = [BINARY, "serve", "--data", data, "--listen", f"127.0.0.1:{self.ports[index]}",
                    "--server-name", self.name, *self.flags]
-        if self.config:
+        # Keys without a table come first in TOML.
+        config = self.config + ("\n" + self.store.config() if self.store else "")
+        if config:
             path = self.log_path.with_suffix(".toml")
-            path.write_text(self.config)
+            path.write_text(config)
             command += ["--config", str(path)]
+        return command
+
+    def start_node(self, index: int) -> subprocess.Popen:
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            return subprocess.Popen(self.command(index), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def start(self) -> "Server":
+        if self.store:
+            self.store.create()
+        self.process = self.start_node(0)
+        self.others = [self.start_node(i) for i in range(1, len(self.ports))]
         self.wait_ready()
         return self
 
     def wait_ready(self):
+        for port, process in zip(self.ports, [self.process, *self.others]):
+            self.wait_for(port, process)
+
+    def wait_for(self, port: int, process: subprocess.Popen):
         deadline = time.monotonic() + 20 * SLOW
         while time.monotonic() < deadline:
-            if self.process.poll() is not None:
-                raise AssertionError(f"the server ended with {self.process.returncode}:\n{self.log_tail()}")
+            if process.poll() is not None:
+                raise AssertionError(f"the server ended with {process.returncode}:\n{self.log_tail()}")
             try:
-                if Http(self.port, 2).request("GET", "/health/ready").status == 200:
+                if Http(port, 2).request("GET", "/health/ready").status == 200:
                     return
             except Unreachable:
                 pass
@@ -164,20 +220,25 @@ class Server:
 
     def kill(self):
         """As `kill -9`: nothing is flushed, nothing said good-bye."""
-        if self.process and self.process.poll() is None:
-            self.process.send_signal(signal.SIGKILL)
-        if self.process:
-            self.process.wait()
+        for process in self.processes():
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL)
+            process.wait()
+
+    def processes(self) -> list[subprocess.Popen]:
+        return [p for p in [self.process, *self.others] if p]
 
     def stop(self) -> int:
-        if self.process and self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
+        for process in self.processes():
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        for process in self.processes():
             try:
-                self.process.wait(30 * SLOW)
+                process.wait(30 * SLOW)
             except subprocess.TimeoutExpired:
                 self.kill()
                 raise AssertionError("the server did not end within 30 s of SIGTERM") from None
-        return self.process.returncode if self.process else 0
+        return max((abs(p.returncode) for p in self.processes()), default=0)
 
     def log_tail(self, lines: int = 40) -> str:
         with contextlib.suppress(OSError):
@@ -199,6 +260,8 @@ class Server:
             if kind is not None:
                 sys.stderr.write(f"--- server log, last lines ---\n{self.log_tail()}\n")
             if self.own_data:
+                if self.store:
+                    self.store.drop()
                 shutil.rmtree(self.data, ignore_errors=True)
                 with contextlib.suppress(OSError):
                     self.log_path.unlink()
