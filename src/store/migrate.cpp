@@ -23,11 +23,21 @@ std::int64_t now_ms() {
   return duration_cast<milliseconds>(system_clock::now().time_since_epoch()).count();
 }
 
-void apply(Connection& c, const Migration& step) {
+using Applied = std::map<std::string, std::int64_t, std::less<>>;
+
+Applied read_applied(Connection& c) {
+  Applied applied;
+  c.each(kApplied, [&](const Row& r) { applied[r.str(0)] = r.i64(1); });
+  return applied;
+}
+
+/// Another node may be doing the same at this moment: it does, or waits and finds it done.
+template <class F>
+void alone(Connection& c, F work) {
   c.begin();
   try {
-    c.script(step.sql);
-    c.exec(kRecord, step.module, step.number, step.name, now_ms());
+    c.exclusive();
+    work();
     c.commit();
   } catch (...) {
     c.rollback();
@@ -35,13 +45,22 @@ void apply(Connection& c, const Migration& step) {
   }
 }
 
+void apply(Connection& c, const Migration& step) {
+  alone(c, [&] {
+    const auto applied = read_applied(c);
+    if (const auto it = applied.find(step.module); it != applied.end() && it->second >= step.number) return;
+    c.script(step.sql);
+    c.exec(kRecord, step.module, step.number, step.name, now_ms());
+    log::info("schema step applied", {{"module", step.module}, {"number", step.number}, {"name", step.name}});
+  });
+}
+
 }  // namespace
 
 Result<> migrate(Database& db, std::span<const Migration> steps) try {
   auto c = db.connect(Access::ReadWrite);
-  c->script(kCreate);
-  std::map<std::string, std::int64_t, std::less<>> applied;
-  c->each(kApplied, [&](const Row& r) { applied[r.str(0)] = r.i64(1); });
+  alone(*c, [&] { c->script(kCreate); });
+  auto applied = read_applied(*c);
 
   std::map<std::string_view, int> known;
   for (const auto& s : steps) known[s.module] = std::max(known[s.module], s.number);
@@ -56,9 +75,10 @@ Result<> migrate(Database& db, std::span<const Migration> steps) try {
     if (s.number <= done) continue;
     apply(*c, s);
     done = s.number;
-    log::info("schema step applied", {{"module", s.module}, {"number", s.number}, {"name", s.name}});
   }
   return {};
+} catch (const ConnectionLost& e) {
+  return fail(Errc::Unavailable, std::string("migration: ") + e.what());
 } catch (const SqlError& e) {
   return fail(Errc::Io, std::string("migration: ") + e.what());
 }

@@ -178,6 +178,10 @@ class Connection {
   ///   `BYTEA`                            bytes
   virtual void script(std::string_view text) = 0;
 
+  /// Inside a transaction: until its end no other connection is past its own exclusive(). For
+  /// what happens once, such as a step of the schema while several nodes start.
+  virtual void exclusive() {}
+
   virtual void begin() = 0;
   virtual void commit() = 0;
   virtual void rollback() noexcept = 0;
@@ -254,6 +258,8 @@ struct PostgresOptions {
   /// An answer that takes longer makes the connection look whether another host accepts writes
   /// now; if one does, this one is given up (ConnectionLost). Nothing is ever cancelled.
   Duration suspicious_after = std::chrono::milliseconds(700);
+  /// A connection is given up after this silence in any case (but not by migrations).
+  Duration answer_max = std::chrono::seconds(30);
 };
 /// Does not connect yet: the servers may come later. Errc::Invalid for options that cannot work.
 Result<std::unique_ptr<Database>> open_postgres(PostgresOptions options);
