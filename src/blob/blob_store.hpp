@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <vector>
 
@@ -62,6 +63,12 @@ struct Stored {
 
 enum class Condition { Good, Damaged, Missing };
 
+/// What a reader is going to look at.
+struct Part {
+  std::uint64_t offset = 0;
+  std::uint64_t length = std::numeric_limits<std::uint64_t>::max();  ///< to the end
+};
+
 /// Content-addressed. Loop thread only. Failures of the disk are Errc::Io.
 class BlobStore {
  public:
@@ -71,8 +78,12 @@ class BlobStore {
   /// source come back unchanged; Errc::TooLarge past `bytes_max`; Errc::Busy when
   /// too many writes are under way.
   virtual Task<Result<Stored>> put(ByteSource& source, std::uint64_t bytes_max) = 0;
-  /// Errc::NotFound; Errc::Io when the content was checked and is damaged.
-  virtual Task<Result<FilePtr>> open(Sha256 id) = 0;
+  /// A file of this machine in which at least `part` can be read now: what is kept elsewhere
+  /// comes into a cache first, as much as is asked for. Errc::NotFound; Errc::Io when the
+  /// content was checked and is damaged; base Errc::Unavailable when where it is cannot be
+  /// reached in time.
+  virtual Task<Result<FilePtr>> open(Sha256 id, Part part) = 0;
+  Task<Result<FilePtr>> open(Sha256 id) { return open(id, {}); }
   /// At most `length` bytes from `offset`.
   virtual Task<Result<std::string>> read(Sha256 id, std::uint64_t offset, std::size_t length) = 0;
   /// The size in bytes, or Errc::NotFound.
@@ -88,6 +99,11 @@ class BlobStore {
 
   /// What is stored with this first byte, for finding blobs that nobody refers to.
   virtual Task<Result<std::vector<Sha256>>> list(std::uint8_t first_byte) = 0;
+
+  /// Removes what writers left behind that ended badly. Every node may, at any time.
+  virtual Task<Result<>> clean() { co_return Result<>{}; }
+  /// Ends what runs in the background; call once, last.
+  virtual Task<void> stop() { co_return; }
 };
 
 }  // namespace haechi::blob

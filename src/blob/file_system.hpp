@@ -19,11 +19,12 @@ class FileSystem {
   virtual ~FileSystem() = default;
   /// True when it was made now; false when it was there.
   virtual Result<bool> make_dir(const std::string& path) = 0;
-  /// A new file for writing; the descriptor is the caller's.
+  /// A new file for writing and reading; the descriptor is the caller's.
   virtual Result<int> create(const std::string& path) = 0;
   /// Asks for room beforehand; a file system that cannot is no error.
   virtual Result<> reserve(int fd, std::uint64_t bytes) = 0;
   virtual Result<> write(int fd, std::string_view bytes) = 0;
+  virtual Result<> write_at(int fd, std::string_view bytes, std::uint64_t offset) = 0;
   /// Content and size on stable storage.
   virtual Result<> sync(int fd) = 0;
   virtual Result<> rename(const std::string& from, const std::string& to) = 0;

@@ -3,22 +3,14 @@
 #include <algorithm>
 
 #include "base/log.hpp"
+#include "blob/spool.hpp"
 
 namespace haechi::blob {
 namespace {
 
 constexpr std::size_t kChunkMax = 512 * 1024;  // stays in the second-level cache from copy over hash to write
 constexpr std::size_t kChunkMin = 32 * 1024;
-constexpr std::size_t kReadBlock = 1024 * 1024;
 constexpr auto kPinWait = std::chrono::seconds(30);
-
-/// Errors of this module stay; what the pool says when it is full becomes ours.
-template <class T>
-Result<T> as_ours(Result<T> r) {
-  if (!r && r.error().is(haechi::Errc::Overloaded)) return fail(Errc::Busy, std::move(r.error().message));
-  if (!r && r.error().is(haechi::Errc::Io)) return fail(Errc::Io, std::move(r.error().message));
-  return r;
-}
 
 struct Descriptor {
   Descriptor(FileSystem& f, int n) : files(f), fd(n) {}
@@ -32,52 +24,7 @@ struct Descriptor {
   int fd;
 };
 
-Result<Sha256> checksum(FileSystem& files, int fd, std::uint64_t size) {
-  Sha256Stream hash;
-  std::string block(static_cast<std::size_t>(std::min<std::uint64_t>(size, kReadBlock)), '\0');
-  for (std::uint64_t at = 0; at < size;) {
-    TRY(const std::size_t n, files.read(fd, block, at));
-    if (n == 0) break;
-    hash.update({block.data(), n});
-    at += n;
-  }
-  return hash.finish();
-}
-
 }  // namespace
-
-/// One put: touched by one pool job at a time. Whatever is left of it when the
-/// last holder goes is removed.
-struct LocalBlobStore::Write {
-  Write(FileSystem& f, std::string p) : files(f), path(std::move(p)) {}
-  ~Write() { discard(); }
-  Write(const Write&) = delete;
-  Write& operator=(const Write&) = delete;
-  void close() {
-    if (fd >= 0) files.close(std::exchange(fd, -1));
-  }
-  void discard() {
-    close();
-    if (std::exchange(created, false) && !published) static_cast<void>(files.remove(path));
-  }
-
-  Result<> open(std::optional<std::uint64_t> size) {
-    TRY(fd, files.create(path));
-    created = true;
-    if (size) TRY_DO(files.reserve(fd, *size));
-    return {};
-  }
-
-  FileSystem& files;
-  const std::string path;
-  std::optional<std::uint64_t> reserve;
-  int fd = -1;
-  bool created = false;
-  bool published = false;
-  std::uint64_t bytes = 0;
-  Sha256Stream hash;
-  std::string spare;  ///< a written chunk's memory, for the next one
-};
 
 LocalBlobStore::LocalBlobStore(Loop& loop, FileSystem& files, LocalOptions options)
     : loop_(loop),
@@ -114,95 +61,36 @@ Task<Result<Stored>> LocalBlobStore::put(ByteSource& source, std::uint64_t bytes
   }
   if (writes_ >= options_.writes_max) co_return fail(Errc::Busy, "too many uploads at the same time");
   ++writes_;
-  auto write = std::make_shared<Write>(files_, options_.root + "/tmp/" + std::to_string(next_temp_++));
-  auto stored = co_await put_open(source, bytes_max, write);
+  auto spool = std::make_shared<Spool>(files_, options_.root + "/tmp/" + std::to_string(next_temp_++));
+  auto stored = co_await put_open(source, bytes_max, spool);
   --writes_;
-  if (!stored && write->created) {
-    // Its destructor touches the disk: not on the loop.
-    static_cast<void>(co_await pool_.run([w = std::move(write)]() mutable -> Result<> {
-      w.reset();
-      return {};
-    }));
-  }
+  if (!stored) co_await Spool::drop(std::move(spool), pool_);
   co_return stored;
 }
 
-Task<void> LocalBlobStore::write_chunk(std::shared_ptr<Write> write, std::string chunk, Result<>& out) {
-  out = as_ours(co_await pool_.run([write = std::move(write), chunk = std::move(chunk)]() mutable -> Result<> {
-    if (!write->created) TRY_DO(write->open(write->reserve));
-    write->hash.update(chunk);
-    write->bytes += chunk.size();
-    TRY_DO(write->files.write(write->fd, chunk));
-    chunk.clear();
-    write->spare = std::move(chunk);
-    return {};
-  }));
-}
-
 Task<Result<Stored>> LocalBlobStore::put_open(ByteSource& source, std::uint64_t bytes_max,
-                                              std::shared_ptr<Write> write) {
-  write->reserve = source.size_hint();
-  std::uint64_t received = 0;
-  std::string chunk;
-  Scope writing;
-  Result<> written;  // by the chunk under way
-  Result<> good;
-  bool first = true;
-  while (good) {
-    auto part = co_await source.read();
-    if (!part) {
-      good = std::unexpected(std::move(part.error()));
-      break;
-    }
-    received += part->size();
-    if (received > bytes_max) {
-      good = fail(Errc::TooLarge, "at most " + std::to_string(bytes_max) + " bytes are accepted");
-      break;
-    }
-    const bool end = part->empty();
-    if (chunk.empty() && !end) {
-      const auto expected = write->reserve.value_or(0) > received ? *write->reserve - received : 0;
-      chunk.reserve(static_cast<std::size_t>(std::min<std::uint64_t>(expected, chunk_bytes())) + part->size());
-    }
-    chunk.append(*part);
-    const bool last = end && (first || !chunk.empty());  // an empty upload still makes its file
-    if (!last && chunk.size() < chunk_bytes()) {
-      if (end) break;
-      continue;
-    }
-    co_await writing.join();
-    good = std::exchange(written, {});
-    if (!good) break;
-    first = false;
-    writing.spawn(write_chunk(write, std::exchange(chunk, std::exchange(write->spare, {})), written));
-    if (end) break;
-  }
-  co_await writing.join();
-  if (good) good = std::move(written);
-  if (!good) co_return std::unexpected(std::move(good.error()));
-
-  const Sha256 id = write->hash.finish();
+                                              std::shared_ptr<Spool> spool) {
+  CO_TRY_DO(co_await Spool::fill(spool, pool_, source, bytes_max, [this] { return chunk_bytes(); }));
+  const Sha256 id = spool->finish();
   CO_TRY(Pin pinned, co_await pin(id));
-  auto published = as_ours(co_await pool_.run([this, write, id] { return publish(*write, id); }));
+  auto published = pool_answer(co_await pool_.run([this, spool, id] { return publish(*spool, id); }));
   if (!published) co_return std::unexpected(std::move(published.error()));
-  co_return Stored{id, received, *published, std::move(pinned)};
+  co_return Stored{id, spool->bytes(), *published, std::move(pinned)};
 }
 
 /// True when the content was there already. Pool thread.
-Result<bool> LocalBlobStore::publish(Write& write, const Sha256& id) {
+Result<bool> LocalBlobStore::publish(Spool& spool, const Sha256& id) {
   const auto folder = folder_of(id);
   const auto path = path_of(id);
   TRY_DO(make_parents(id));
-  if (const auto there = files_.size(path); there && *there == write.bytes) {
+  if (const auto there = files_.size(path); there && *there == spool.bytes()) {
     // Its writer may not have come to sync the folder yet, and this caller is told that it is safe.
     TRY_DO(files_.sync_dir(folder));
-    write.discard();
+    spool.discard();
     return true;
   }
-  TRY_DO(files_.sync(write.fd));
-  write.close();
-  TRY_DO(files_.rename(write.path, path));
-  write.published = true;
+  TRY_DO(spool.sync());
+  TRY_DO(spool.keep_as(path));
   TRY_DO(files_.sync_dir(folder));
   return false;
 }
@@ -248,7 +136,7 @@ Task<Result<bool>> LocalBlobStore::remove(Sha256 id, Confirm confirm) {
     removed = std::unexpected(std::move(confirmed.error()));
   } else if (*confirmed) {
     forget(id);
-    removed = as_ours(co_await pool_.run([this, path = path_of(id)]() -> Result<bool> {
+    removed = pool_answer(co_await pool_.run([this, path = path_of(id)]() -> Result<bool> {
       TRY_DO(files_.remove(path));
       return true;
     }));
@@ -261,12 +149,12 @@ Task<Result<bool>> LocalBlobStore::remove(Sha256 id, Confirm confirm) {
 
 // Reading.
 
-Task<Result<FilePtr>> LocalBlobStore::open(Sha256 id) {
+Task<Result<FilePtr>> LocalBlobStore::open(Sha256 id, Part) {
   if (const auto it = open_files_.find(id); it != open_files_.end()) {
     recent_.splice(recent_.begin(), recent_, it->second);
     co_return it->second->file;
   }
-  auto file = as_ours(co_await pool_.run([this, id]() -> Result<FilePtr> {
+  auto file = pool_answer(co_await pool_.run([this, id]() -> Result<FilePtr> {
     const auto path = path_of(id);
     TRY(const std::uint64_t size, files_.size(path));
     TRY(const int fd, files_.open_read(path));
@@ -282,8 +170,8 @@ Task<Result<FilePtr>> LocalBlobStore::open(Sha256 id) {
 }
 
 Task<Result<std::string>> LocalBlobStore::read(Sha256 id, std::uint64_t offset, std::size_t length) {
-  CO_TRY(FilePtr file, co_await open(id));
-  co_return as_ours(co_await pool_.run([this, file, offset, length]() -> Result<std::string> {
+  CO_TRY(FilePtr file, co_await open(id, {}));
+  co_return pool_answer(co_await pool_.run([this, file, offset, length]() -> Result<std::string> {
     if (offset >= file->size()) return std::string();
     std::string out(static_cast<std::size_t>(std::min<std::uint64_t>(length, file->size() - offset)), '\0');
     TRY(const std::size_t n, files_.read(file->fd(), out, offset));
@@ -293,7 +181,7 @@ Task<Result<std::string>> LocalBlobStore::read(Sha256 id, std::uint64_t offset, 
 }
 
 Task<Result<std::uint64_t>> LocalBlobStore::stat(Sha256 id) {
-  co_return as_ours(co_await pool_.run([this, path = path_of(id)] { return files_.size(path); }));
+  co_return pool_answer(co_await pool_.run([this, path = path_of(id)] { return files_.size(path); }));
 }
 
 Result<Condition> LocalBlobStore::check(const Sha256& id) {
@@ -310,7 +198,7 @@ Result<Condition> LocalBlobStore::check(const Sha256& id) {
 }
 
 Task<Result<Condition>> LocalBlobStore::verify(Sha256 id) {
-  auto condition = as_ours(co_await pool_.run([this, id] { return check(id); }));
+  auto condition = pool_answer(co_await pool_.run([this, id] { return check(id); }));
   if (condition && *condition != Condition::Good) {
     forget(id);
     log::error("a stored blob is lost", {{"sha256", to_hex(id)}, {"damaged", *condition == Condition::Damaged}});
@@ -321,7 +209,7 @@ Task<Result<Condition>> LocalBlobStore::verify(Sha256 id) {
 Task<Result<std::vector<Sha256>>> LocalBlobStore::list(std::uint8_t first_byte) {
   Sha256 at{};
   at[0] = first_byte;
-  co_return as_ours(co_await pool_.run([this, folder = folder_of(at)]() -> Result<std::vector<Sha256>> {
+  co_return pool_answer(co_await pool_.run([this, folder = folder_of(at)]() -> Result<std::vector<Sha256>> {
     std::vector<Sha256> out;
     TRY(const auto names, files_.list(folder));
     for (const auto& one : names) {

@@ -18,6 +18,7 @@
 #include "base/pool.hpp"
 #include "blob/blob_store.hpp"
 #include "blob/file_system.hpp"
+#include "blob/fwd.hpp"
 #include "blob/types.hpp"
 
 namespace haechi::blob {
@@ -40,7 +41,8 @@ class LocalBlobStore final : public BlobStore {
   ~LocalBlobStore() override;
 
   Task<Result<Stored>> put(ByteSource& source, std::uint64_t bytes_max) override;
-  Task<Result<FilePtr>> open(Sha256 id) override;
+  using BlobStore::open;
+  Task<Result<FilePtr>> open(Sha256 id, Part part) override;
   Task<Result<std::string>> read(Sha256 id, std::uint64_t offset, std::size_t length) override;
   Task<Result<std::uint64_t>> stat(Sha256 id) override;
   Task<Result<Condition>> verify(Sha256 id) override;
@@ -51,7 +53,6 @@ class LocalBlobStore final : public BlobStore {
   std::size_t writes_under_way() const { return writes_; }
 
  private:
-  struct Write;
   /// Who uses a blob's name now.
   struct Use {
     std::size_t pins = 0;
@@ -64,11 +65,10 @@ class LocalBlobStore final : public BlobStore {
   };
 
   LocalBlobStore(Loop& loop, FileSystem& files, LocalOptions options);
-  Task<Result<Stored>> put_open(ByteSource& source, std::uint64_t bytes_max, std::shared_ptr<Write> write);
-  Task<void> write_chunk(std::shared_ptr<Write> write, std::string chunk, Result<>& out);
+  Task<Result<Stored>> put_open(ByteSource& source, std::uint64_t bytes_max, std::shared_ptr<Spool> spool);
   Task<Result<Pin>> pin(Sha256 id);
   void unpin(const Sha256& id);
-  Result<bool> publish(Write& write, const Sha256& id);
+  Result<bool> publish(Spool& spool, const Sha256& id);
   Result<> make_parents(const Sha256& id);
   Result<Condition> check(const Sha256& id);
   std::string folder_of(const Sha256& id) const;

@@ -102,10 +102,15 @@ Task<Result<Record>> Media::find_ready(MediaId id, Duration timeout, Canceller* 
 
 Task<Result<Opened>> Media::open(MediaId id, Duration timeout, Canceller* canceller) {
   CO_TRY(Record record, co_await find_ready(std::move(id), timeout, canceller));
-  CO_TRY(FilePtr file, co_await blobs_.open(record.sha256));
   auto type = record.content_type;
   const auto sha256 = record.sha256;
-  co_return Opened{std::move(record), std::move(file), std::move(type), sha256};
+  const auto bytes = record.bytes;
+  co_return Opened{std::move(record), std::move(type), sha256, bytes, nullptr};
+}
+
+Task<Result<FilePtr>> Media::file(Opened opened, Part part) {
+  if (opened.file) co_return std::move(opened.file);
+  co_return co_await blobs_.open(opened.sha256, part);
 }
 
 Task<Result<Record>> Media::record(MediaId id) { co_return co_await find(std::move(id)); }

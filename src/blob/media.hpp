@@ -48,11 +48,13 @@ struct Reserved {
   WallMs unused_expires_at = 0;
 };
 
+/// What can be served: ask Media::file() for the bytes, once it is known which are wanted.
 struct Opened {
   Record record;  ///< of the media asked for, also for a thumbnail
-  FilePtr file;
-  std::string content_type;  ///< of `file`
-  Sha256 sha256{};           ///< of `file`: what the entity tag is made from
+  std::string content_type;
+  Sha256 sha256{};  ///< what the entity tag is made from
+  std::uint64_t bytes = 0;
+  FilePtr file;  ///< open already, with all of it; of thumbnails
 };
 
 struct Usage {
@@ -101,13 +103,15 @@ class Media {
   // Reading.
 
   /// Waits up to `timeout` for a reserved id's content, then Errc::NotYetUploaded
-  /// (base Errc::Cancelled when the client went away). NotFound, Quarantined, Io.
+  /// (base Errc::Cancelled when the client went away). NotFound, Quarantined.
   /// Media of other servers are not fetched: NotFound.
   Task<Result<Opened>> open(MediaId id, Duration timeout, Canceller* canceller = nullptr);
   /// As open(), of a small version. The size is snapped to a standard one. Made
   /// once and kept. NotAnImage; TooLarge (an image past the pixel limit); Busy;
   /// base Errc::Timeout. On NotAnImage and TooLarge the API may serve the original.
   Task<Result<Opened>> thumbnail(MediaId id, ThumbnailSpec wanted, Duration timeout, Canceller* canceller = nullptr);
+  /// A file in which at least `part` can be read. NotFound, Io, Busy; base Errc::Unavailable.
+  Task<Result<FilePtr>> file(Opened opened, Part part = {});
   Task<Result<Record>> record(MediaId id);
   Task<Result<Usage>> usage(std::string user);
 

@@ -1,4 +1,6 @@
 // Work in the background: what has expired, what nobody uses, what the disk forgot.
+// Every node does it; each step is decided in a command or in the database, so that two nodes
+// at the same time do no more than one.
 
 #include <algorithm>
 
@@ -74,7 +76,8 @@ Task<Result<>> Media::housekeep() {
       [](store::Connection& c) -> Result<std::vector<Sha256>> { return repo::unreferenced(c, kBatch); }));
   if (!unused) co_return std::unexpected(std::move(unused.error()));
   CO_TRY_DO(co_await drop_unreferenced(std::move(*unused)));
-  co_return co_await sweep_orphans();
+  CO_TRY_DO(co_await sweep_orphans());
+  co_return co_await blobs_.clean();
 }
 
 Task<Result<ScrubReport>> Media::scrub(std::size_t n) {

@@ -90,11 +90,11 @@ Task<Result<std::optional<Opened>>> Media::stored_thumbnail(Record record, Thumb
   if (!file) {
     // Damaged, lost, or removed since it was cached: made anew.
     cache_->thumbnails.erase(key);
-    if (file.error().is(Errc::Busy)) co_return std::unexpected(std::move(file.error()));
+    if (file.error().is(Errc::Busy) || file.error().is(haechi::Errc::Unavailable)) co_return std::unexpected(std::move(file.error()));
     co_return std::optional<Opened>();
   }
   cache_->thumbnails.put(key, *row);
-  co_return Opened{std::move(record), std::move(*file), row->content_type, row->result};
+  co_return Opened{std::move(record), row->content_type, row->result, row->bytes, std::move(*file)};
 }
 
 Task<Result<Opened>> Media::make_and_store(Record record, ThumbnailSpec spec) {
@@ -128,7 +128,7 @@ Task<Result<Opened>> Media::make_and_store(Record record, ThumbnailSpec spec) {
   }
   CO_TRY(FilePtr file, co_await blobs_.open(row.result));
   cache_->thumbnails.put(flight_key(record.sha256, spec), row);
-  co_return Opened{std::move(record), std::move(file), row.content_type, row.result};
+  co_return Opened{std::move(record), row.content_type, row.result, row.bytes, std::move(file)};
 }
 
 }  // namespace haechi::blob

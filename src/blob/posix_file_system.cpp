@@ -30,7 +30,7 @@ class PosixFileSystem final : public FileSystem {
   }
 
   Result<int> create(const std::string& path) override {
-    const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+    const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
     if (fd < 0) return fail(Errc::Io, "create " + path + ": " + std::strerror(errno));
     return fd;
   }
@@ -49,6 +49,17 @@ class PosixFileSystem final : public FileSystem {
       if (n < 0 && errno == EINTR) continue;
       if (n < 0) return fail(Errc::Io, std::string("write: ") + std::strerror(errno));
       bytes.remove_prefix(static_cast<std::size_t>(n));
+    }
+    return {};
+  }
+
+  Result<> write_at(int fd, std::string_view bytes, std::uint64_t offset) override {
+    while (!bytes.empty()) {
+      const auto n = ::pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) return fail(Errc::Io, std::string("write: ") + std::strerror(errno));
+      bytes.remove_prefix(static_cast<std::size_t>(n));
+      offset += static_cast<std::uint64_t>(n);
     }
     return {};
   }

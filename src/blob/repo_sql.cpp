@@ -53,6 +53,33 @@ CREATE TABLE media_usage (
   items BIGINT NOT NULL,
   pending BIGINT NOT NULL
 );
+)sql"},
+                                            {"blob", 2, "contents for all nodes", R"sql(
+-- Contents that every node can read: where each is kept. One row a content.
+CREATE TABLE blob_contents (
+  sha256 TEXT NOT NULL PRIMARY KEY,
+  bytes BIGINT NOT NULL,
+  keeper TEXT NOT NULL,
+  name TEXT NOT NULL,
+  segment_sums BYTEA NOT NULL,
+  touched_ms BIGINT NOT NULL,
+  damaged SMALLINT NOT NULL
+);
+-- Names under which something is being written, or is to be removed: touched_ms is -1 then.
+CREATE TABLE blob_names (
+  name TEXT NOT NULL PRIMARY KEY,
+  keeper TEXT NOT NULL,
+  sha256 TEXT NOT NULL,
+  touched_ms BIGINT NOT NULL
+);
+CREATE INDEX blob_names_by_age ON blob_names (touched_ms);
+-- The bytes of contents that the database itself keeps. Key: the name, and the piece's number.
+CREATE TABLE blob_rows (
+  name TEXT NOT NULL,
+  number BIGINT NOT NULL,
+  bytes BYTEA NOT NULL,
+  PRIMARY KEY (name, number)
+);
 )sql"}};
 
 #define HAECHI_MEDIA_COLUMNS \

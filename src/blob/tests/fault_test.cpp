@@ -45,6 +45,9 @@ class FaultyFileSystem final : public FileSystem {
     static_cast<void>(real_.write(fd, bytes.substr(0, bytes.size() / 2)));
     return fail(blob::Errc::Io, "injected");
   }
+  Result<> write_at(int fd, std::string_view bytes, std::uint64_t offset) override {
+    return step([&] { return real_.write_at(fd, bytes, offset); });
+  }
   Result<> sync(int fd) override {
     TRY_DO(step([&] { return real_.sync(fd); }));
     const std::lock_guard lock(mutex_);

@@ -95,8 +95,9 @@ struct Node {
     return loop.run(media->upload_to(user, id, {"a.txt", "text/plain"}, source));
   }
   Result<std::string> content(const MediaId& id, Duration timeout = 0s) {
-    TRY(const auto opened, loop.run(media->open(id, timeout)));
-    return read_all(*opened.file);
+    TRY(auto opened, loop.run(media->open(id, timeout)));
+    TRY(const auto file, loop.run(media->file(std::move(opened))));
+    return read_all(*file);
   }
 
   ManualClock clock;

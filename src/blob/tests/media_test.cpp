@@ -33,7 +33,7 @@ TEST_CASE("an upload comes back with what its owner said about it, also after a 
   for (int i = 0; i < 2; ++i) {  // the second comes from memory
     const auto got = node.loop.run(node.media->open(id, 0s));
     REQUIRE(got);
-    CHECK(read_all(*got->file) == "hello");
+    CHECK(read_all(*node.loop.run(node.media->file(*got)).value()) == "hello");
     CHECK(got->record.owner == kAlice);
     CHECK(got->record.upload_name == "고양이.txt");
     CHECK(got->content_type == "text/plain");
@@ -98,7 +98,7 @@ TEST_CASE("a download waits for the upload, the deadline or its client") {
   SUBCASE("upload") {
     REQUIRE(node.upload_to(kAlice, id, "hello"));
     node.loop.run_until([&] { return scope.running() == 0; });
-    CHECK(read_all(*got->value().file) == "hello");
+    CHECK(read_all(*node.loop.run(node.media->file(got->value())).value()) == "hello");
   }
   SUBCASE("deadline") {
     node.loop.advance(20s);

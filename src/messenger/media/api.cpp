@@ -38,7 +38,7 @@ void guard(net::Response& r) {
   r.headers.emplace_back("Cross-Origin-Resource-Policy", blob::kCrossOriginResourcePolicy);
 }
 
-Result<net::Response> serve(const net::Request& req, const blob::Opened& opened, std::string_view name) {
+Task<Result<net::Response>> serve(const net::Request& req, blob::Media& media, blob::Opened opened, std::string name) {
   const auto etag = blob::etag_of(opened.sha256);
   net::Response r;
   r.content_type = {};
@@ -48,29 +48,31 @@ Result<net::Response> serve(const net::Request& req, const blob::Opened& opened,
   r.headers.emplace_back("Cache-Control", "private, max-age=31536000, immutable");
   if (blob::etag_matches(req.header("if-none-match"), etag)) {
     r.status = 304;
-    return r;
+    co_return r;
   }
   auto shown = blob::serving_headers(opened.content_type, name);
   r.headers.emplace_back("Content-Type", std::move(shown.content_type));
   r.headers.emplace_back("Content-Disposition", std::move(shown.content_disposition));
   r.headers.emplace_back("Accept-Ranges", "bytes");
-  const std::uint64_t size = opened.file->size();
+  const std::uint64_t size = opened.bytes;
   const auto range = blob::if_range_holds(req.header("if-range"), etag)
                          ? blob::parse_range(req.header("range"), size)
                          : blob::RangeAnswer{.kind = blob::RangeKind::None, .range = {0, size}};
   if (range.kind == blob::RangeKind::Unsatisfiable) {
     r.status = 416;
     r.headers.emplace_back("Content-Range", blob::unsatisfied_range(size));
-    return r;
+    co_return r;
   }
   if (range.kind == blob::RangeKind::Partial) {
     r.status = 206;
     r.headers.emplace_back("Content-Range", range.range.content_range(size));
   }
-  const int fd = opened.file->duplicate();
-  if (fd < 0) return fail(haechi::Errc::Overloaded, "Too many files are open");
+  CO_TRY(const auto file,
+         co_await media.file(std::move(opened), {.offset = range.range.offset, .length = range.range.length}));
+  const int fd = file->duplicate();
+  if (fd < 0) co_return fail(haechi::Errc::Overloaded, "Too many files are open");
   r.body = net::FileRange{std::make_shared<const net::File>(fd, size), range.range.offset, range.range.length};
-  return r;
+  co_return r;
 }
 
 }  // namespace
@@ -167,8 +169,9 @@ Result<blob::MediaId> MediaApi::id_of(const Asked& asked) const {
 MediaApi::Answer MediaApi::download(net::Request& req, Access access, Asked asked) {
   CO_TRY_DO(co_await admit(req, access));
   CO_TRY(auto id, id_of(asked));
-  CO_TRY(const auto opened, co_await media_.open(std::move(id), wait_of(req), req.canceller));
-  co_return serve(req, opened, asked.name.empty() ? opened.record.upload_name : asked.name);
+  CO_TRY(auto opened, co_await media_.open(std::move(id), wait_of(req), req.canceller));
+  auto name = asked.name.empty() ? opened.record.upload_name : std::move(asked.name);
+  co_return co_await serve(req, media_, std::move(opened), std::move(name));
 }
 
 MediaApi::Answer MediaApi::thumbnail(net::Request& req, Access access, Asked asked) {
@@ -188,8 +191,8 @@ MediaApi::Answer MediaApi::thumbnail(net::Request& req, Access access, Asked ask
     spec.method = *parsed;
   }
   if (req.param("animated") == "true") spec.animated = blob::Animated::Yes;
-  CO_TRY(const auto opened, co_await media_.thumbnail(std::move(id), spec, wait_of(req), req.canceller));
-  co_return serve(req, opened, {});
+  CO_TRY(auto opened, co_await media_.thumbnail(std::move(id), spec, wait_of(req), req.canceller));
+  co_return co_await serve(req, media_, std::move(opened), {});
 }
 
 }  // namespace haechi::messenger
