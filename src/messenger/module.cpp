@@ -133,7 +133,7 @@ Module::Parts::Parts(Needs n, Options o)
       push_gateway(n.loop, rooms, users, unread, pushers, n.client, n.metrics, options.push),
       notifications(rooms, users, unread, visibility),
       receipts(rooms, users, n.journal),
-      typing(n.loop, rooms, users),
+      typing(n.loop, rooms, users, n.journal),
       presence(n.loop, rooms, users, n.journal, options.presence ? Presence::Switch::On : Presence::Switch::Off),
       relations(n.readers, rooms, users, visibility, n.loop.clock()),
       filters(n.readers, n.journal),

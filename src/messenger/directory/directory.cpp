@@ -12,6 +12,8 @@ namespace haechi::messenger {
 namespace {
 
 namespace rows = repo::directory;
+/// While other nodes change the same room.
+constexpr int kTriesMax = 20;
 using Row = std::optional<rows::AliasRow>;
 
 /// Every alias that a canonical_alias content names.
@@ -159,18 +161,23 @@ Task<Result<>> Directory::remove_alias(std::string alias, Remover who) {
   }));
   // "Servers may choose to update the alt_aliases and alias in the m.room.canonical_alias state event when an alias is
   // removed."
-  const auto canonical = room->head_state("m.room.canonical_alias");
-  auto rest = canonical ? without_alias(canonical->object(), alias) : std::nullopt;
-  if (!rest) co_return {};
-  NewEvent event{.sender = std::move(who.user),
-                 .type = "m.room.canonical_alias",
-                 .state_key = "",
-                 .content = *std::move(rest),
-                 .device = std::move(who.device),
-                 .txn_id = {},
-                 .redact_target = nullptr,
-                 .ts = std::nullopt};
-  auto sent = co_await writer_.send(std::move(room), std::move(event));
+  Result<EventPtr> sent;
+  for (int tries = 0; tries < kTriesMax; ++tries) {
+    const auto canonical = room->head_state("m.room.canonical_alias");
+    auto rest = canonical ? without_alias(canonical->object(), alias) : std::nullopt;
+    if (!rest) co_return {};
+    NewEvent event{.sender = who.user,
+                   .type = "m.room.canonical_alias",
+                   .state_key = "",
+                   .content = *std::move(rest),
+                   .device = who.device,
+                   .txn_id = {},
+                   .redact_target = nullptr,
+                   .ts = std::nullopt,
+                   .made_from_head = true};
+    sent = co_await writer_.send(room, std::move(event));
+    if (sent || !sent.error().is(journal::Errc::Stale)) break;
+  }
   // The alias is gone all the same when its maker may not touch the room's state.
   if (!sent && !sent.error().is(EventErrc::Forbidden)) co_return std::unexpected(std::move(sent.error()));
   co_return {};

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "messenger/ephemeral/repo.hpp"
+#include "messenger/ephemeral/said.hpp"
 #include "messenger/errc.hpp"
 
 namespace haechi::messenger {
@@ -17,6 +18,13 @@ constexpr WallMs kActiveMs = 5 * 60 * 1000;
 constexpr std::int64_t kArrivalUs = std::int64_t{10} * 60 * 1'000'000;
 constexpr std::size_t kArrivalsMax = 32;
 constexpr std::size_t kStatusBytesMax = 1024;
+constexpr std::string_view kTopic = "presence";
+/// So many sweeps apart the other nodes hear again who is here.
+constexpr int kSweepsPerReminder = 12;
+constexpr auto kBelieved = std::chrono::seconds(150);
+constexpr std::size_t kRoomsSaidMax = 300;
+/// So many changes are looked at one by one; where there are more, the members of the rooms are.
+constexpr std::ptrdiff_t kChangesLookedAt = 256;
 
 bool carries_presence(const Room& room) { return room.joined_count() <= Presence::kCrowdMax; }
 
@@ -55,6 +63,7 @@ Result<> Presence::start(store::Database& db) {
     return fail(haechi::Errc::Io, e.what());
   }
   rooms_.observe(*this);
+  journal_.on_broadcast(std::string(kTopic), [this](std::string_view message) { hear(message); });
   loop_.timers().arm(sweep_timer_, loop_.now() + kSweepEvery, [this] { sweep(); });
   return {};
 }
@@ -70,7 +79,9 @@ Task<Result<>> Presence::set(std::string user, PresenceState state, std::optiona
     return {};
   }));
   auto& known = known_[user];
-  known.state = state;
+  known.here = known.state = state;
+  known.elsewhere.clear();
+  say(user, true);
   known.status = std::move(status);
   known.active_ms = now_ms;
   known.seen = loop_.now();
@@ -119,30 +130,59 @@ std::vector<std::string> Presence::changed(const UserState& user, std::int64_t s
     if (user.ignored.contains(id) || !shown.insert(id).second) return;
     out.push_back(event_of(id, known));
   };
-  if (by_stamp_.upper_bound(stamp) != by_stamp_.end()) {
-    const auto look = [&](const UserState& other) {
-      const auto it = known_.find(other.id);
-      if (it == known_.end() || it->second.stamp <= stamp) return;
-      if (first && it->second.state == PresenceState::Offline) return;
-      show(it->first, it->second);
-    };
-    look(user);
-    for (const auto& [num, ref] : user.rooms) {
-      if (ref.membership != Membership::Join || !ref.room || !carries_presence(*ref.room)) continue;
-      for (const auto* other : ref.room->online) look(*other);
-    }
-  }
+  each_changed(user, stamp, [&](std::string_view id) {
+    const auto it = known_.find(id);
+    if (it == known_.end() || it->second.stamp <= stamp) return;
+    if (first && it->second.state == PresenceState::Offline) return;
+    show(it->first, it->second);
+  });
   if (const auto it = arrivals_.find(user.id); it != arrivals_.end() && !first) {
     for (const auto& arrival : it->second) {
       const auto room = arrival.stamp > stamp ? rooms_.find(arrival.room_num) : nullptr;
       if (!room) continue;
-      for (const auto* other : room->online) {
-        const auto known = known_.find(other->id);
+      const auto meet = [&](std::string_view other) {
+        const auto known = known_.find(other);
         if (known != known_.end() && known->second.state != PresenceState::Offline) show(known->first, known->second);
+      };
+      for (const auto* other : room->online) meet(other->id);
+      if (!journal_.shared() || !carries_presence(*room)) continue;
+      for (const auto& [member, event] : room->members()) {
+        if (event->membership() == "join") meet(member);
       }
     }
   }
   return out;
+}
+
+/// Calls `look` for whoever may have changed after `stamp` and shares a room with `user`, perhaps twice.
+template <class F>
+void Presence::each_changed(const UserState& user, std::int64_t stamp, F look) const {
+  const auto begin = by_stamp_.upper_bound(stamp);
+  if (begin == by_stamp_.end()) return;
+  look(user.id);
+  std::vector<const Room*> rooms;
+  for (const auto& [num, ref] : user.rooms) {
+    if (ref.membership == Membership::Join && ref.room && carries_presence(*ref.room)) rooms.push_back(ref.room.get());
+  }
+  for (const auto* room : rooms) {
+    for (const auto* other : room->online) look(other->id);
+  }
+  if (!journal_.shared()) return;
+  // Those who are in touch with other nodes only are not in memory here.
+  std::ptrdiff_t changes = 0;
+  for (auto it = begin; it != by_stamp_.end() && changes <= kChangesLookedAt; ++it) ++changes;
+  if (changes > kChangesLookedAt) {
+    for (const auto* room : rooms) {
+      for (const auto& [member, event] : room->members()) {
+        if (event->membership() == "join") look(member);
+      }
+    }
+    return;
+  }
+  for (auto it = begin; it != by_stamp_.end(); ++it) {
+    const auto there = [&](const Room* room) { return room->membership(it->second) == Membership::Join; };
+    if (std::ranges::any_of(rooms, there)) look(it->second);
+  }
 }
 
 void Presence::seen(const std::string& user, std::string_view set_presence, std::string_view device) {
@@ -156,14 +196,23 @@ void Presence::seen(const std::string& user, std::string_view set_presence, std:
   if (wanted == PresenceState::Online) {
     known.online = now;
     known.online_by = device;
-    if (known.state != wanted) known.active_ms = loop_.clock().wall_ms();
-  } else if (known.state == PresenceState::Online && now - known.online < kOfflineAfter &&
+    if (known.here != wanted) known.active_ms = loop_.clock().wall_ms();
+  } else if (known.here == PresenceState::Online && now - known.online < kOfflineAfter &&
              (device.empty() || known.online_by != device)) {
     return;  // another device is there
   }
-  if (known.state == wanted) return;
-  known.state = wanted;
-  note_change(it->first, known);
+  if (known.here == wanted) return;
+  known.here = wanted;
+  say(it->first);
+  weigh(it->first, known);
+}
+
+void Presence::weigh(const std::string& user, Known& known) {
+  auto most = known.here;
+  for (const auto& e : known.elsewhere) most = std::max(most, e.state);
+  if (known.state == most) return;
+  known.state = most;
+  note_change(user, known);
 }
 
 void Presence::note_change(const std::string& user, Known& known) {
@@ -189,14 +238,22 @@ void Presence::tell() {
     auto& known = known_[id];
     known.pending = false;
     stamp(id, known);
-    const auto* user = users_.find(id);
-    if (!user) continue;
-    for (const auto& [num, ref] : user->rooms) {
-      if (ref.membership != Membership::Join || !ref.room || !carries_presence(*ref.room)) continue;
+    const auto in = [&](std::int64_t num, Room* room) {
       // The only one who changed need not be woken for it.
-      const auto [at, fresh] = where.try_emplace(num, ref.room.get(), id);
-      if (!fresh) at->second.second = {};
+      const auto [at, fresh] = where.try_emplace(num, room, id);
+      if (!fresh && at->second.second != id) at->second.second = {};
+    };
+    if (const auto* user = users_.find(id)) {
+      for (const auto& [num, ref] : user->rooms) {
+        if (ref.membership == Membership::Join && ref.room && carries_presence(*ref.room)) in(num, ref.room.get());
+      }
     }
+    for (auto& e : known.elsewhere) {
+      for (const auto num : e.rooms) {
+        if (const auto room = rooms_.find(num); room && carries_presence(*room)) in(num, room.get());
+      }
+    }
+    std::erase_if(known.elsewhere, [](const Elsewhere& e) { return e.state == PresenceState::Offline; });
   }
   for (const auto& [num, change] : where) {
     for (auto* other : change.first->online) {
@@ -206,20 +263,106 @@ void Presence::tell() {
     }
   }
   pending_.clear();
+  say_now(true);
+}
+
+// -- the other nodes --
+
+void Presence::say(const std::string& user, bool set_by_hand) {
+  if (!journal_.shared()) return;
+  auto& by_hand = unsaid_[user];
+  by_hand = by_hand || set_by_hand;
+  if (!tell_timer_.armed()) loop_.timers().arm(tell_timer_, std::max(loop_.now(), told_ + kTellEvery), [this] { tell(); });
+}
+
+void Presence::say_now(bool with_rooms) {
+  if (unsaid_.empty()) return;
+  Said said(journal_, kTopic);
+  const auto now_ms = loop_.clock().wall_ms();
+  for (const auto& [id, by_hand] : unsaid_) {
+    const auto& known = known_[id];
+    json::array rooms;
+    const auto* user = with_rooms ? users_.find(id) : nullptr;
+    if (user) {
+      for (const auto& [num, ref] : user->rooms) {
+        if (rooms.size() == kRoomsSaidMax) break;
+        if (ref.membership == Membership::Join && ref.room && carries_presence(*ref.room)) rooms.emplace_back(num);
+      }
+    }
+    json::object item{{"node", journal_.node_id()},
+                      {"user", id},
+                      {"is", to_string(known.here)},
+                      {"ago", std::max<WallMs>(0, now_ms - known.active_ms)}};
+    if (by_hand) {
+      item["by_hand"] = true;
+      if (known.status) item["status"] = *known.status;
+    }
+    if (with_rooms) item["rooms"] = std::move(rooms);
+    said.add(to_text(item));
+  }
+  said.send();
+  unsaid_.clear();
+}
+
+void Presence::hear(std::string_view message) {
+  for (const auto& value : heard_items(message)) {
+    const auto* item = value.if_object();
+    const auto node = item ? get_string(*item, "node") : std::nullopt;
+    const auto id = item ? get_string(*item, "user") : std::nullopt;
+    const auto state = item ? parse_presence(get_string(*item, "is").value_or("")) : std::nullopt;
+    if (!node || !id || !state) continue;
+    const auto at = known_.try_emplace(std::string(*id)).first;
+    auto& known = at->second;
+    known.active_ms = std::max(known.active_ms, loop_.clock().wall_ms() - get_int(*item, "ago").value_or(0));
+    const bool by_hand = get_flag(*item, "by_hand");
+    if (by_hand) {
+      const auto status = get_string(*item, "status");
+      known.status = status ? std::optional(std::string(*status)) : std::nullopt;
+      known.here = PresenceState::Offline;
+      known.elsewhere.clear();
+    }
+    auto e = std::ranges::find(known.elsewhere, *node, &Elsewhere::node);
+    if (e == known.elsewhere.end()) {
+      if (*state == PresenceState::Offline && !by_hand) continue;
+      e = known.elsewhere.insert(known.elsewhere.end(), {.node = std::string(*node), .rooms = {}});
+    }
+    e->state = *state;
+    e->heard = loop_.now();
+    if (const auto* rooms = get_array(*item, "rooms")) {
+      e->rooms.clear();
+      for (const auto& num : *rooms) {
+        if (num.is_int64()) e->rooms.push_back(num.get_int64());
+      }
+    }
+    weigh(at->first, known);
+    if (by_hand) note_change(at->first, known);
+  }
 }
 
 void Presence::sweep() {
   const auto now = loop_.now();
+  const bool remind = journal_.shared() && ++sweeps_ % kSweepsPerReminder == 0;
   for (auto& [id, known] : known_) {
-    if (known.state == PresenceState::Offline) continue;
+    bool silent = false;
+    for (auto& e : known.elsewhere) {
+      if (e.state == PresenceState::Offline || now - e.heard < kBelieved) continue;
+      e.state = PresenceState::Offline;
+      silent = true;
+    }
+    if (silent) weigh(id, known);
+    if (known.here == PresenceState::Offline) continue;
     if (const auto* user = users_.find(id); user && user->parked() > 0) {
       known.seen = now;  // a long poll is a sign of life as long as it lasts
-      if (known.state == PresenceState::Online) known.online = now;
+      if (known.here == PresenceState::Online) known.online = now;
     } else if (now - known.seen >= kOfflineAfter) {
-      known.state = PresenceState::Offline;
-      note_change(id, known);
+      known.here = PresenceState::Offline;
+      say(id);
+      weigh(id, known);
     }
+    if (remind) say(id);
   }
+  // Changes wait for their telling, which names the rooms.
+  if (remind && pending_.empty()) say_now(false);
   const auto oldest = loop_.clock().wall_ms() * 1000 - kArrivalUs;
   for (auto it = arrivals_.begin(); it != arrivals_.end();) {
     std::erase_if(it->second, [&](const Arrival& a) { return a.stamp < oldest; });

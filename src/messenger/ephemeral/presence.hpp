@@ -2,6 +2,10 @@
 // Who is there. In memory of the node; what users set themselves is stored.
 // https://spec.matrix.org/v1.19/client-server-api/#presence
 //
+// Each node knows who is there by its own syncs and tells the others; a user is as
+// present as on the node where they are most. What was heard of a node that has
+// fallen silent is believed for a while only.
+//
 // A sync that changes nothing costs one look-up. Changes are told to those who
 // share a room at most once a second, all that came meanwhile together. Rooms
 // with more than kCrowdMax members do not carry presence: what everybody there
@@ -43,8 +47,17 @@ class Presence final : public PresenceReader, public RoomObserver {
   void on_event(Room& room, const EventPtr& event) override;
 
  private:
-  struct Known {
+  /// What another node said of a user.
+  struct Elsewhere {
+    std::string node;
     PresenceState state = PresenceState::Offline;
+    Instant heard{};
+    std::vector<std::int64_t> rooms;  ///< where it must be told
+  };
+  struct Known {
+    PresenceState state = PresenceState::Offline;  ///< on whichever node they are most
+    PresenceState here = PresenceState::Offline;
+    std::vector<Elsewhere> elsewhere;
     std::optional<std::string> status;
     WallMs active_ms = 0;
     Instant seen{};          ///< the last sync that said so
@@ -57,7 +70,15 @@ class Presence final : public PresenceReader, public RoomObserver {
     std::int64_t stamp;
     std::int64_t room_num;
   };
+  /// Brings `state` up to date; notes a change.
+  void weigh(const std::string& user, Known& known);
   void note_change(const std::string& user, Known& known);
+  /// To the other nodes, with the next telling.
+  void say(const std::string& user, bool set_by_hand = false);
+  void say_now(bool with_rooms);
+  void hear(std::string_view message);
+  template <class F>
+  void each_changed(const UserState& user, std::int64_t stamp, F look) const;
   void stamp(const std::string& user, Known& known);
   void tell();
   void sweep();
@@ -74,6 +95,8 @@ class Presence final : public PresenceReader, public RoomObserver {
   std::map<std::int64_t, std::string> by_stamp_;  ///< stamp of the last change -> user
   TextMap<std::vector<Arrival>> arrivals_;        ///< rooms that somebody has just joined
   std::vector<std::string> pending_;
+  TextMap<bool> unsaid_;  ///< user -> whether they said it themselves
+  int sweeps_ = 0;
   Instant told_{};
   TimerQueue::Timer tell_timer_;
   TimerQueue::Timer sweep_timer_;

@@ -2,9 +2,71 @@
 
 #include <algorithm>
 
+#include "base/json.hpp"
+#include "base/text.hpp"
+#include "messenger/ephemeral/said.hpp"
+
 namespace haechi::messenger {
+namespace {
+constexpr std::string_view kTopic = "typing";
+constexpr auto kSayEvery = std::chrono::milliseconds(50);
+constexpr std::int64_t kLongestMs = 120'000;
+}  // namespace
+
+void Typing::start() {
+  rooms_.observe(*this);
+  journal_.on_broadcast(std::string(kTopic), [this](std::string_view message) { hear(message); });
+}
 
 void Typing::begin(RoomPtr room, std::string user, Duration for_time) {
+  say(room->num, user, std::chrono::duration_cast<std::chrono::milliseconds>(for_time).count());
+  set(room, std::move(user), for_time);
+}
+
+void Typing::end(Room& room, std::string_view user) {
+  if (!room.typing.until.contains(user)) return;
+  say(room.num, user, 0);
+  unset(room, user);
+}
+
+// -- the other nodes --
+
+void Typing::say(std::int64_t room_num, std::string_view user, std::int64_t for_ms) {
+  if (!journal_.shared()) return;
+  unsaid_[room_num].insert_or_assign(std::string(user), for_ms);
+  if (!say_timer_.armed()) loop_.timers().arm(say_timer_, loop_.now() + kSayEvery, [this] { say_now(); });
+}
+
+void Typing::say_now() {
+  Said said(journal_, kTopic);
+  for (const auto& [num, users] : unsaid_) {
+    for (const auto& [user, for_ms] : users) {
+      std::string item = "[" + std::to_string(num) + ',';
+      append_json_string(item, user);
+      item += ',' + std::to_string(for_ms) + ']';
+      said.add(item);
+    }
+  }
+  said.send();
+  unsaid_.clear();
+}
+
+void Typing::hear(std::string_view message) {
+  for (const auto& item : heard_items(message)) {
+    const auto* a = item.if_array();
+    if (!a || a->size() != 3 || !(*a)[0].is_int64() || !(*a)[1].is_string() || !(*a)[2].is_int64()) continue;
+    const auto room = rooms_.find((*a)[0].get_int64());
+    if (!room) continue;  // nobody here looks at it
+    std::string user((*a)[1].get_string());
+    const auto for_ms = std::min((*a)[2].get_int64(), kLongestMs);
+    if (for_ms > 0) set(room, std::move(user), std::chrono::milliseconds(for_ms));
+    else unset(*room, user);
+  }
+}
+
+// -- the memory --
+
+void Typing::set(const RoomPtr& room, std::string user, Duration for_time) {
   auto& typing = room->typing;
   const bool news = !typing.until.contains(user);
   typing.until[std::move(user)] = loop_.now() + for_time;
@@ -15,7 +77,7 @@ void Typing::begin(RoomPtr room, std::string user, Duration for_time) {
   if (news) tell(*room);
 }
 
-void Typing::end(Room& room, std::string_view user) {
+void Typing::unset(Room& room, std::string_view user) {
   const auto it = room.typing.until.find(user);
   if (it == room.typing.until.end()) return;
   room.typing.until.erase(it);
@@ -25,7 +87,7 @@ void Typing::end(Room& room, std::string_view user) {
 
 void Typing::on_event(Room& room, const EventPtr& event) {
   if (room.typing.until.empty() || event->type != "m.room.member" || !event->state_key) return;
-  if (event->membership() != "join") end(room, *event->state_key);
+  if (event->membership() != "join") unset(room, *event->state_key);  // every node sees that for itself
 }
 
 void Typing::tell(Room& room) {

@@ -14,6 +14,7 @@ constexpr std::size_t kCachedMax = 20'000;
 constexpr std::size_t kDisplaynameLengthMax = 256;  // in code points; it goes into every membership
 constexpr std::size_t kAvatarBytesMax = 1000;
 constexpr std::size_t kRoomsAtOnce = 64;
+constexpr int kTellTriesMax = 20;
 constexpr auto kTellingPatience = std::chrono::seconds(3);
 
 void write_profile(journal::Tx& tx, std::string_view user, const json::object& fields) {
@@ -210,8 +211,19 @@ Task<void> Profiles::tell_rooms(std::string user_id) {
 }
 
 Task<void> Profiles::tell_room(RoomPtr room, std::string user_id, Profile profile) {
+  Result<> told;
+  for (int tries = 0; tries < kTellTriesMax; ++tries) {
+    told = co_await tell_once(room, user_id, profile);
+    if (told || !told.error().is(journal::Errc::Stale)) break;
+  }
+  if (!told)
+    log::warn("a room was not told of a profile",
+              {{"room", room->id}, {"user", user_id}, {"error", told.error().message}});
+}
+
+Task<Result<>> Profiles::tell_once(RoomPtr room, std::string user_id, Profile profile) {
   const auto now = room->head_state("m.room.member", user_id);
-  if (!now || now->membership() != "join") co_return;
+  if (!now || now->membership() != "join") co_return {};
   NewEvent event;
   event.sender = user_id;
   event.type = "m.room.member";
@@ -219,13 +231,12 @@ Task<void> Profiles::tell_room(RoomPtr room, std::string user_id, Profile profil
   event.content = now->object();
   const bool renamed = put_or_erase(event.content, kDisplayname, profile.displayname);
   const bool repainted = put_or_erase(event.content, kAvatarUrl, profile.avatar_url);
-  if (!renamed && !repainted) co_return;
+  if (!renamed && !repainted) co_return {};
   // It vouched for the way in; who is in needs no voucher, and whoever gave it may have lost the right.
   event.content.erase("join_authorised_via_users_server");
-  const auto sent = co_await writer_.send(room, std::move(event));
-  if (!sent)
-    log::warn("a room was not told of a profile",
-              {{"room", room->id}, {"user", user_id}, {"error", sent.error().message}});
+  event.made_from_head = true;
+  CO_TRY_DO(co_await writer_.send(room, std::move(event)));
+  co_return {};
 }
 
 }  // namespace haechi::messenger

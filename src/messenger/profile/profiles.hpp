@@ -65,6 +65,7 @@ class Profiles final : public ProfileReader {
   Task<void> tell_and_wait(std::string user_id);
   Task<void> tell_rooms(std::string user_id);
   Task<void> tell_room(RoomPtr room, std::string user_id, Profile profile);
+  Task<Result<>> tell_once(RoomPtr room, std::string user_id, Profile profile);
 
   Loop& loop_;
   store::Readers& readers_;

@@ -278,8 +278,11 @@ Task<Result<std::vector<EventPtr>>> Relations::related_by(std::vector<EventPtr> 
                                                           std::vector<std::string> senders) {
   if (events.empty() || (rel_types.empty() && senders.empty())) co_return events;
   co_return co_await readers_.read([&](store::Connection& c) -> Result<std::vector<EventPtr>> {
-    std::erase_if(events, [&](const EventPtr& e) { return !repo::has_relation(c, e->event_id, rel_types, senders); });
-    return std::move(events);
+    std::vector<EventPtr> kept;  // not in place: the read may be repeated
+    for (const auto& e : events) {
+      if (repo::has_relation(c, e->event_id, rel_types, senders)) kept.push_back(e);
+    }
+    return kept;
   });
 }
 

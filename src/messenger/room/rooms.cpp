@@ -246,7 +246,7 @@ Task<Result<std::vector<RoomPtr>>> Rooms::get_all(std::vector<std::int64_t> nums
       Read out{.head = repo::journal_head(c), .rooms = {}};
       for (std::size_t i = 0; i < missing.size(); ++i) {
         if (auto row = repo::room_by_num(c, missing[i])) {
-          out.rooms.push_back(build(repo::load_room(c, *std::move(row), by_room_, std::move(indexed[i]))));
+          out.rooms.push_back(build(repo::load_room(c, *std::move(row), by_room_, indexed[i])));
         }
       }
       return out;

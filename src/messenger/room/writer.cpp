@@ -226,7 +226,12 @@ Task<Result<EventPtr>> Writer::send(RoomPtr room, NewEvent event, std::optional<
     };
     Result<std::string> done = claim ? co_await journal_.submit(*claim, std::move(apply), journal::Guard::Bare, basis)
                                      : co_await journal_.submit(std::move(apply), journal::Guard::Bare, basis);
-    if (done) co_return e;
+    if (done) {
+      if (*done == e->event_id) co_return e;
+      // Another node carried out the same command a moment ago.
+      room->crash(e);
+      co_return co_await rooms_.event(room, *std::move(done));
+    }
     give_up(*room, e, done.error());
     if (event.made_from_head || !co_await may_retry(done.error(), basis.at, tries)) {
       co_return event.made_from_head ? std::unexpected(std::move(done.error())) : too_busy(std::move(done.error()));
@@ -260,7 +265,12 @@ Task<Result<std::vector<EventPtr>>> Writer::send_all(RoomPtr room, std::vector<N
     Result<std::string> done =
         claim ? co_await journal_.submit(*claim, std::move(apply), journal::Guard::Guarded, basis)
               : co_await journal_.submit(std::move(apply), journal::Guard::Guarded, basis);
-    if (done) co_return std::vector<EventPtr>(made.begin(), made.end());
+    if (done) {
+      if (made.empty() || *done == made.back()->event_id) co_return std::vector<EventPtr>(made.begin(), made.end());
+      for (const auto& e : made) room->crash(e);
+      CO_TRY(auto last, co_await rooms_.event(room, *std::move(done)));
+      co_return std::vector<EventPtr>{std::move(last)};
+    }
     for (const auto& e : made) give_up(*room, e, done.error());
     if (!co_await may_retry(done.error(), basis.at, tries)) co_return too_busy(std::move(done.error()));
     for (std::size_t i = 0; i < made.size(); ++i) events[i] = anew(*made[i], targets[i], events[i].ts);
@@ -331,7 +341,10 @@ Task<Result<RoomPtr>> Writer::create_room(const RoomVersion& version, std::strin
     rooms_.drop_new(room->id);
     co_return std::unexpected(std::move(done.error()));
   }
-  co_return room;
+  if (*done == room->id) co_return room;
+  // Another node carried out the same command a moment ago.
+  rooms_.drop_new(room->id);
+  co_return co_await rooms_.get(*std::move(done));
 }
 
 }  // namespace haechi::messenger

@@ -21,10 +21,10 @@ struct NewEvent {
   std::string device;  ///< "user|device", where a device sent it
   std::string txn_id;
   EventPtr redact_target;    ///< for m.room.redaction: what it redacts, committed
-  /// The content was made from what the head says: where another node changed the room meanwhile,
+  std::optional<WallMs> ts;  ///< appservices only
+  /// Asked for because of what the head says: where another node changed the room meanwhile,
   /// send() answers with journal::Errc::Stale, and the caller looks again.
   bool made_from_head = false;
-  std::optional<WallMs> ts;  ///< appservices only
 };
 
 /// Extra rows of the same command (an alias, a directory entry); runs in the journal's transaction.
@@ -39,9 +39,10 @@ class Writer {
   /// Sends one event. With a claim the event id becomes the claim's answer.
   /// EventErrc::Forbidden by the room's rules; EventErrc::BadJson, TooLarge for what does not fit;
   /// Errc::Unavailable of base when other nodes were quicker time and again.
+  /// Where another node answered the claim meanwhile, it is that event.
   Task<Result<EventPtr>> send(RoomPtr room, NewEvent event, std::optional<journal::Claim> claim = std::nullopt);
 
-  /// All or none, in order.
+  /// All or none, in order. Where another node answered the claim meanwhile: its last event alone.
   Task<Result<std::vector<EventPtr>>> send_all(RoomPtr room, std::vector<NewEvent> events, ExtraRows extra = nullptr,
                                                std::optional<journal::Claim> claim = std::nullopt);
 

@@ -10,6 +10,9 @@
 namespace haechi::messenger {
 namespace {
 
+/// While other nodes change the same room.
+constexpr int kTriesMax = 20;
+
 json::object bare_content(std::string_view membership, const Members::Reason& reason) {
   json::object content{{"membership", membership}};
   if (reason) content["reason"] = *reason;
@@ -48,6 +51,14 @@ Task<Result<>> Members::settled(RoomPtr room) {
   co_return co_await journal_.submit([](journal::Tx&) -> Result<> { return {}; }, journal::Guard::Bare);
 }
 
+Task<Result<>> Members::steadily(std::function<Task<Result<>>()> once) {
+  for (int tries = 0; tries < kTriesMax; ++tries) {
+    auto done = co_await once();
+    if (done || !done.error().is(journal::Errc::Stale)) co_return done;
+  }
+  co_return fail(haechi::Errc::Unavailable, "Too much happens in this room at once; try again");
+}
+
 Task<Result<>> Members::move(RoomPtr room, Actor who, std::string target, json::object content) {
   // The same move twice is one event: clients repeat what they got no answer to.
   if (const auto now = room->head_state("m.room.member", target); now && now->sender == who.user) {
@@ -62,7 +73,8 @@ Task<Result<>> Members::move(RoomPtr room, Actor who, std::string target, json::
                  .device = std::move(who.device),
                  .txn_id = {},
                  .redact_target = nullptr,
-                 .ts = std::nullopt};
+                 .ts = std::nullopt,
+                 .made_from_head = true};
   CO_TRY_DO(co_await writer_.send(std::move(room), std::move(event)));
   co_return {};
 }
@@ -103,6 +115,10 @@ Task<Result<std::optional<std::string>>> Members::admit(RoomPtr room, Actor who)
 }
 
 Task<Result<>> Members::join(RoomPtr room, Actor who, Reason reason, json::object extra) {
+  return steadily([=, this] { return join_now(room, who, reason, extra); });
+}
+
+Task<Result<>> Members::join_now(RoomPtr room, Actor who, Reason reason, json::object extra) {
   if (room->head_membership(who.user) == Membership::Join) co_return co_await settled(std::move(room));
   CO_TRY(auto by, co_await admit(room, who));
   CO_TRY(const auto profile, co_await profiles_.get(who.user));
@@ -121,6 +137,10 @@ Task<Result<>> Members::join(RoomPtr room, Actor who, Reason reason, json::objec
 }
 
 Task<Result<>> Members::knock(RoomPtr room, Actor who, Reason reason) {
+  return steadily([=, this] { return knock_now(room, who, reason); });
+}
+
+Task<Result<>> Members::knock_now(RoomPtr room, Actor who, Reason reason) {
   CO_TRY(const auto profile, co_await profiles_.get(who.user));
   auto content = member_content("knock", profile);
   if (reason) content["reason"] = *reason;
@@ -129,6 +149,10 @@ Task<Result<>> Members::knock(RoomPtr room, Actor who, Reason reason) {
 }
 
 Task<Result<>> Members::leave(RoomPtr room, Actor who, Reason reason) {
+  return steadily([=, this] { return leave_now(room, who, reason); });
+}
+
+Task<Result<>> Members::leave_now(RoomPtr room, Actor who, Reason reason) {
   const auto now = room->head_membership(who.user);
   if (now == Membership::Leave) co_return co_await settled(std::move(room));
   if (now == Membership::None) co_return fail(Errc::Forbidden, "You are not in this room");
@@ -137,6 +161,10 @@ Task<Result<>> Members::leave(RoomPtr room, Actor who, Reason reason) {
 }
 
 Task<Result<>> Members::invite(RoomPtr room, Actor who, std::string target, Reason reason) {
+  return steadily([=, this] { return invite_now(room, who, target, reason); });
+}
+
+Task<Result<>> Members::invite_now(RoomPtr room, Actor who, std::string target, Reason reason) {
   if (server_of(target) != server_of(who.user))
     co_return fail(Errc::Forbidden, "This server does not talk to other servers");
   CO_TRY(const auto profile, co_await profiles_.get(target));
@@ -146,6 +174,10 @@ Task<Result<>> Members::invite(RoomPtr room, Actor who, std::string target, Reas
 }
 
 Task<Result<>> Members::kick(RoomPtr room, Actor who, std::string target, Reason reason) {
+  return steadily([=, this] { return kick_now(room, who, target, reason); });
+}
+
+Task<Result<>> Members::kick_now(RoomPtr room, Actor who, std::string target, Reason reason) {
   const auto now = room->head_membership(target);
   if (now != Membership::Join && now != Membership::Invite && now != Membership::Knock) {
     co_return fail(Errc::Forbidden, "The user is not in the room");
@@ -154,10 +186,18 @@ Task<Result<>> Members::kick(RoomPtr room, Actor who, std::string target, Reason
 }
 
 Task<Result<>> Members::ban(RoomPtr room, Actor who, std::string target, Reason reason) {
+  return steadily([=, this] { return ban_now(room, who, target, reason); });
+}
+
+Task<Result<>> Members::ban_now(RoomPtr room, Actor who, std::string target, Reason reason) {
   co_return co_await move(std::move(room), std::move(who), std::move(target), bare_content("ban", reason));
 }
 
 Task<Result<>> Members::unban(RoomPtr room, Actor who, std::string target, Reason reason) {
+  return steadily([=, this] { return unban_now(room, who, target, reason); });
+}
+
+Task<Result<>> Members::unban_now(RoomPtr room, Actor who, std::string target, Reason reason) {
   if (room->head_membership(target) != Membership::Ban) co_return fail(Errc::Forbidden, "The user is not banned");
   co_return co_await move(std::move(room), std::move(who), std::move(target), bare_content("leave", reason));
 }

@@ -41,6 +41,15 @@ class Members {
   Task<Result<std::vector<std::string>>> joined_rooms(std::string user);
 
  private:
+  /// As often as another node changes the room meanwhile.
+  Task<Result<>> steadily(std::function<Task<Result<>>()> once);
+  Task<Result<>> join_now(RoomPtr room, Actor who, Reason reason, json::object extra);
+  Task<Result<>> knock_now(RoomPtr room, Actor who, Reason reason);
+  Task<Result<>> leave_now(RoomPtr room, Actor who, Reason reason);
+  Task<Result<>> invite_now(RoomPtr room, Actor who, std::string target, Reason reason);
+  Task<Result<>> kick_now(RoomPtr room, Actor who, std::string target, Reason reason);
+  Task<Result<>> ban_now(RoomPtr room, Actor who, std::string target, Reason reason);
+  Task<Result<>> unban_now(RoomPtr room, Actor who, std::string target, Reason reason);
   Task<Result<>> move(RoomPtr room, Actor who, std::string target, json::object content);
   /// For restricted rooms: who can vouch for the user, when the user is in one of the rooms that count.
   Task<Result<std::string>> authorising_member(RoomPtr room, std::string user);

@@ -8,6 +8,9 @@
 namespace haechi::messenger {
 namespace {
 
+/// While other nodes change the same room.
+constexpr int kTriesMax = 20;
+
 /// "Servers SHOULD transfer" these: what the room is, not what happened in it.
 constexpr std::string_view kCopied[] = {
     "m.room.server_acl",   "m.room.encryption",         "m.room.name",       "m.room.avatar", "m.room.topic",
@@ -180,7 +183,13 @@ Task<Result<RoomPtr>> Upgrades::upgrade(std::string room_id, std::string user, s
     auto sent = co_await writer_.send(old, state_event("m.room.canonical_alias", "", {}));
     if (!sent && !sent.error().is(EventErrc::Forbidden)) co_return std::unexpected(std::move(sent.error()));
   }
-  auto quiet = co_await writer_.send(old, state_event("m.room.power_levels", "", restricted_levels(*old)));
+  Result<EventPtr> quiet;
+  for (int tries = 0; tries < kTriesMax; ++tries) {
+    auto levels = state_event("m.room.power_levels", "", restricted_levels(*old));
+    levels.made_from_head = true;
+    quiet = co_await writer_.send(old, std::move(levels));
+    if (quiet || !quiet.error().is(journal::Errc::Stale)) break;
+  }
   if (!quiet && !quiet.error().is(EventErrc::Forbidden)) co_return std::unexpected(std::move(quiet.error()));
   co_return made;
 }

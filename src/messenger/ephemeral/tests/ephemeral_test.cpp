@@ -33,7 +33,7 @@ struct People {
   Node node;
   Users users{node.loop, *node.readers, *node.rooms};
   Receipts receipts{*node.rooms, users, *node.journal};
-  Typing typing{node.loop, *node.rooms, users};
+  Typing typing{node.loop, *node.rooms, users, *node.journal};
   Presence presence{node.loop, *node.rooms, users, *node.journal, Presence::Switch::On};
   RoomPtr room;
   UserPtr alice, bob, carol;
