@@ -84,7 +84,8 @@ Keys::Known Keys::look_up(const Name& name) const {
 Task<Result<std::optional<std::string>>> Keys::read(Name name, std::vector<std::int64_t> candidates) {
   // The index is shared so that a read may end after its journal.
   auto search = [index = index_, upto = index_->indexed_upto(), name = std::move(name),
-                 at = std::move(candidates)](store::Connection& c) mutable -> Result<std::optional<std::string>> {
+                 candidates = std::move(candidates)](store::Connection& c) -> Result<std::optional<std::string>> {
+    auto at = candidates;
     const auto stored = index->find_stored(c, name.hash, 0, upto + 1, kCandidatesMax);
     at.insert(at.end(), stored.begin(), stored.end());
     for (const auto pos : at) {
