@@ -2,13 +2,13 @@
 
 #include <csignal>
 
+#include "app/media_place.hpp"
 #include "app/node_file.hpp"
 #include "app/parts.hpp"
 #include "app/server_name.hpp"
 #include "base/log.hpp"
 #include "base/metrics.hpp"
 #include "base/random.hpp"
-#include "blob/local_store.hpp"
 #include "blob/media.hpp"
 #include "identity/identity.hpp"
 #include "journal/journal.hpp"
@@ -24,6 +24,7 @@ namespace {
 constexpr auto kDrain = std::chrono::seconds(10);
 constexpr auto kLastWait = std::chrono::seconds(5);  ///< for handlers whose clients were cut off
 constexpr int kDiverged = 75;  ///< exit status: "try again"
+constexpr auto kMediaPatience = std::chrono::seconds(20);  ///< while the database moves to another site
 constexpr auto kHousekeepEvery = std::chrono::minutes(1);
 
 messenger::RegistrationMode registration_mode(Registration r) {
@@ -96,7 +97,8 @@ struct Node::Parts {
   std::unique_ptr<store::Readers> readers;
   std::unique_ptr<journal::Journal> journal;
   std::unique_ptr<blob::FileSystem> files;
-  std::unique_ptr<blob::LocalBlobStore> blobs;
+  std::unique_ptr<blob::Sessions> blob_sessions;
+  std::unique_ptr<blob::BlobStore> blobs;
   std::unique_ptr<blob::Thumbnailer> thumbnailer;
   std::unique_ptr<blob::Media> media;
   std::unique_ptr<identity::Identity> identity;
@@ -133,6 +135,7 @@ struct Node::Parts {
     co_await identity->stop();
     co_await media->stop();
     co_await scope.join();
+    co_await blobs->stop();
     co_await journal->stop();
     loop.stop();
   }
@@ -162,7 +165,9 @@ Result<std::unique_ptr<Node>> Node::create(const Config& config) {
   TRY(p->journal, journal::Journal::create(p->loop, *p->db, *p->readers, p->clock, p->metrics, journal_options));
 
   p->files = blob::posix_file_system();
-  TRY(p->blobs, blob::LocalBlobStore::create(p->loop, *p->files, {.root = config.data + "/media"}));
+  p->blob_sessions = std::make_unique<blob::Sessions>(*p->db, kMediaPatience);
+  TRY(p->blobs,
+      open_media_place(config, p->loop, p->clock, p->random, *p->files, *p->db, *p->blob_sessions));
   p->thumbnailer = std::make_unique<blob::Thumbnailer>(
       p->loop, blob::ThumbnailOptions{.pixels_max = static_cast<std::uint64_t>(config.media.thumbnail_pixels_max)});
   p->media = std::make_unique<blob::Media>(

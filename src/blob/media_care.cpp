@@ -44,9 +44,10 @@ Task<Result<>> Media::sweep_orphans() {
     const auto end = stored.begin() + static_cast<std::ptrdiff_t>(std::min(at + kBatch, stored.size()));
     std::vector<Sha256> some(stored.begin() + static_cast<std::ptrdiff_t>(at), end);
     auto orphans = read_answer(
-        co_await readers_.read([some = std::move(some)](store::Connection& c) mutable -> Result<std::vector<Sha256>> {
-          std::erase_if(some, [&](const Sha256& id) { return repo::blob(c, id).has_value(); });
-          return std::move(some);
+        co_await readers_.read([some = std::move(some)](store::Connection& c) -> Result<std::vector<Sha256>> {
+          auto left = some;
+          std::erase_if(left, [&](const Sha256& id) { return repo::blob(c, id).has_value(); });
+          return left;
         }));
     if (!orphans) co_return std::unexpected(std::move(orphans.error()));
     // Those of uploads under way are pinned, and stay.
