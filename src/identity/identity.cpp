@@ -2,6 +2,13 @@
 
 namespace haechi::identity {
 
+namespace {
+UiaOptions uia_options(UiaOptions given, const journal::Journal& journal) {
+  given.other_nodes = journal.shared();
+  return given;
+}
+}  // namespace
+
 Identity::Identity(Loop& loop, store::Readers& readers, journal::Journal& journal, Random& random, Options options)
     : passwords_(loop, options.passwords),
       sessions_(loop, readers, journal, random, options.sessions),
@@ -9,7 +16,7 @@ Identity::Identity(Loop& loop, store::Readers& readers, journal::Journal& journa
       registration_tokens_(loop, readers, journal, random),
       openid_(loop, readers, journal, random),
       nonces_(loop.clock(), random),
-      uia_(loop, random, accounts_, registration_tokens_, options.uia) {
+      uia_(loop, random, accounts_, registration_tokens_, uia_options(options.uia, journal)) {
   journal.subscribe([this](std::span<const journal::Entry> entries) {
     for (const auto& e : entries) {
       sessions_.follow(e);

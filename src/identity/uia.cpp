@@ -36,6 +36,12 @@ void append_sorted(std::string& out, const json::value& v) {
   }
 }
 
+constexpr std::size_t kSessionIdLength = 24;
+
+bool is_session_id(std::string_view id) {
+  return id.size() == kSessionIdLength && id.find_first_not_of(Random::kAlphanumeric) == std::string_view::npos;
+}
+
 bool names_stage(const std::vector<UiaFlow>& flows, std::string_view type) {
   return std::ranges::any_of(flows, [&](const auto& f) { return std::ranges::find(f.stages, type) != f.stages.end(); });
 }
@@ -57,10 +63,10 @@ void Uia::expire() {
   while (!order_.empty() && order_.front().until <= loop_.now()) close(order_.begin());
 }
 
-Uia::Session& Uia::open(const UiaContext& context) {
+Uia::Session& Uia::open(const UiaContext& context, std::string id) {
   while (order_.size() >= std::max<std::size_t>(options_.sessions_max, 1)) close(order_.begin());
   auto& s = order_.emplace_back();
-  s.id = random_.text(24);
+  s.id = std::move(id);
   s.operation = context.operation;
   s.user_id = context.user_id;
   s.until = loop_.now() + options_.lifetime;
@@ -86,11 +92,15 @@ Task<Result<UiaOutcome>> Uia::check(std::vector<UiaFlow> flows, const json::valu
   // again: what came with it was meant for a request that nobody here remembers.
   const auto session_id = get_string(given, "session").value_or("");
   Session* session = find(session_id);
-  if (!session && !session_id.empty()) type.clear();
+  // Another node may have opened it: then what comes with this very request is judged here. The
+  // flows have one stage each, so nothing that was proven there is missing, if only the body is here.
+  const bool elsewhere =
+      !session && options_.other_nodes && is_session_id(session_id) && !context.body.empty();
+  if (!session && !session_id.empty() && !elsewhere) type.clear();
   if (session && (session->operation != context.operation || session->user_id != context.user_id)) {
     co_return fail(Errc::Forbidden, "This authentication session belongs to another request");
   }
-  if (!session) session = &open(context);
+  if (!session) session = &open(context, elsewhere ? std::string(session_id) : random_.text(kSessionIdLength));
 
   // The first request often only asks which flows there are, so the body counts
   // from the first stage that was passed with it.

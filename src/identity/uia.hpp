@@ -48,6 +48,7 @@ using UiaOutcome = std::variant<UiaCompleted, UiaChallenge>;
 struct UiaOptions {
   std::size_t sessions_max = 10'000;
   Duration lifetime = std::chrono::minutes(15);
+  bool other_nodes = false;  ///< sessions that are not known here may be theirs
 };
 
 /// Loop thread only.
@@ -80,7 +81,7 @@ class Uia {
   };
   using StageResult = std::optional<StageFailure>;
 
-  Session& open(const UiaContext& context);
+  Session& open(const UiaContext& context, std::string id);
   Session* find(std::string_view id);
   void close(SessionList::iterator at);
   void expire();

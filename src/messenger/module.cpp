@@ -115,7 +115,7 @@ struct Module::Parts {
 Module::Parts::Parts(Needs n, Options o)
     : options(std::move(o)),
       needs(n),
-      gate(n.identity.sessions(), n.loop.clock(), options.limits),
+      gate(n.identity.sessions(), n.journal, n.loop.clock(), options.limits),
       rooms(n.readers),
       users(n.loop, n.readers, rooms),
       writer(rooms, n.journal, n.loop.clock()),

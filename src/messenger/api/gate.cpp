@@ -31,13 +31,20 @@ bool too_deep(std::string_view text) {
 
 }  // namespace
 
-Gate::Gate(identity::Sessions& sessions, const Clock& clock, const Limits& limits)
+Gate::Gate(identity::Sessions& sessions, journal::Journal& journal, const Clock& clock, const Limits& limits)
     : messages(clock, limits.message),
       joins(clock, limits.join),
       invites(clock, limits.invite),
       registrations(clock, limits.registration),
       media(clock, limits.media),
-      sessions_(sessions) {}
+      sessions_(sessions),
+      journal_(journal) {}
+
+Task<void> Gate::fresh() {
+  // Past this the database is on its way to another site: better old than none.
+  constexpr auto kPatience = std::chrono::milliseconds(300);
+  if (journal_.shared()) (void)co_await journal_.fresh(kPatience);
+}
 
 std::string_view Gate::token_of(net::Request& req, std::string& storage) {
   const auto header = req.header("authorization");
@@ -50,7 +57,8 @@ std::string_view Gate::token_of(net::Request& req, std::string& storage) {
   return storage;
 }
 
-SessionPtr Gate::at_hand(net::Request& req) {
+SessionPtr Gate::at_hand(net::Request& req, Memory memory) {
+  if (memory == Memory::Fresh && journal_.shared()) return nullptr;
   std::string storage;
   const auto token = token_of(req, storage);
   if (token.empty()) return nullptr;
@@ -62,6 +70,7 @@ SessionPtr Gate::at_hand(net::Request& req) {
 
 Task<Result<SessionPtr>> Gate::require(net::Request& req, Guests guests) {
   std::string storage;
+  if (journal_.shared()) co_await fresh();
   CO_TRY(auto session, co_await sessions_.authenticate(std::string(token_of(req, storage))));
   CO_TRY_DO(identity::require_unlocked(*session));
   if (guests == Guests::Refused) CO_TRY_DO(identity::require_not_guest(*session));
@@ -71,6 +80,7 @@ Task<Result<SessionPtr>> Gate::require(net::Request& req, Guests guests) {
 
 Task<Result<SessionPtr>> Gate::require_even_locked(net::Request& req) {
   std::string storage;
+  if (journal_.shared()) co_await fresh();
   co_return co_await sessions_.authenticate(std::string(token_of(req, storage)));
 }
 

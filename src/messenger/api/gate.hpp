@@ -9,6 +9,7 @@
 #include "base/json.hpp"
 #include "identity/rate_limiter.hpp"
 #include "identity/sessions.hpp"
+#include "journal/journal.hpp"
 #include "net/http.hpp"
 
 namespace haechi::messenger {
@@ -16,6 +17,8 @@ namespace haechi::messenger {
 using SessionPtr = std::shared_ptr<const identity::Session>;
 
 enum class Guests { Refused, Allowed };
+/// Whether what other nodes have just committed must be in memory when the handler goes on.
+enum class Memory { Fresh, MayLag };
 
 /// Rates per user (per address before there is one). per_second 0: no limit.
 struct Limits {
@@ -28,15 +31,18 @@ struct Limits {
 
 class Gate {
  public:
-  Gate(identity::Sessions& sessions, const Clock& clock, const Limits& limits);
+  Gate(identity::Sessions& sessions, journal::Journal& journal, const Clock& clock, const Limits& limits);
 
   /// From `Authorization: Bearer` or, for old clients, `?access_token=`.
   /// identity::Errc::MissingToken, UnknownToken, Locked, GuestsForbidden.
+  /// Whoever comes from another node finds here what they did there: see fresh().
   Task<Result<SessionPtr>> require(net::Request& req, Guests guests = Guests::Refused);
   /// As require(), guests included, but lets in the locked too: they may still log out.
   Task<Result<SessionPtr>> require_even_locked(net::Request& req);
   /// As require() without a wait, where the session is at hand; null otherwise: then ask require().
-  SessionPtr at_hand(net::Request& req);
+  SessionPtr at_hand(net::Request& req, Memory memory = Memory::Fresh);
+  /// Where other nodes write too: follows what they have committed, as far as that takes a moment only.
+  Task<void> fresh();
   /// Null when the request carries no token.
   Task<Result<SessionPtr>> optional(net::Request& req);
   /// Also refuses who is suspended: for everything that others see.
@@ -48,6 +54,7 @@ class Gate {
  private:
   static std::string_view token_of(net::Request& req, std::string& storage);
   identity::Sessions& sessions_;
+  journal::Journal& journal_;
 };
 
 /// M_NOT_JSON or M_BAD_JSON; an empty body counts as {} where `empty_ok`.

@@ -51,7 +51,7 @@ void SendApi::routes(net::Router& router) {
 }
 
 SendApi::Answer SendApi::send(net::Request& req, std::string room_id, std::string type, std::string txn_id) {
-  auto session = gate_.at_hand(req);
+  auto session = gate_.at_hand(req, Memory::MayLag);
   if (!session) {
     CO_TRY(session, co_await gate_.require_active(req, Guests::Allowed));
   }
@@ -74,7 +74,10 @@ SendApi::Answer SendApi::send(net::Request& req, std::string room_id, std::strin
                  .txn_id = std::move(txn_id),
                  .redact_target = nullptr,
                  .ts = std::nullopt};
-  if (event.content.if_contains("m.relates_to")) CO_TRY_DO(co_await relations_.check(room, event));
+  if (event.content.if_contains("m.relates_to")) {
+    if (journal_.shared()) co_await gate_.fresh();
+    CO_TRY_DO(co_await relations_.check(room, event));
+  }
   CO_TRY(const auto sent, co_await writer_.send(std::move(room), std::move(event), std::move(claim)));
   co_return event_id_reply(sent->event_id);
 }

@@ -104,6 +104,7 @@ Result<> DirectoryApi::refuse_other_server(net::Request& req) const {
 }
 
 DirectoryApi::Answer DirectoryApi::get_public_rooms(net::Request& req) {
+  co_await gate_.fresh();
   CO_TRY_DO(refuse_other_server(req));
   json::object body;
   if (req.param("limit")) {

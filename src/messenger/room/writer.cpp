@@ -212,12 +212,23 @@ Task<bool> Writer::may_retry(const Error& error, journal::Position decided_at, i
   co_return true;
 }
 
+Task<bool> Writer::may_look_again(const Error& error) {
+  if (!error.is(EventErrc::Forbidden)) co_return false;
+  const auto before = journal_.position();
+  (void)co_await journal_.fresh(kFollowWait);
+  co_return journal_.position() != before;
+}
+
 Task<Result<EventPtr>> Writer::send(RoomPtr room, NewEvent event, std::optional<journal::Claim> claim) {
   const EventPtr target = event.redact_target;
   for (int tries = 1;; ++tries) {
     const journal::Basis basis{room->num, journal_.position()};
     auto prepared = prepare(room, event);
-    if (!prepared) co_return std::unexpected(std::move(prepared.error()));
+    if (!prepared) {
+      // They may have come in a moment ago, on another node.
+      if (tries == 1 && journal_.shared() && co_await may_look_again(prepared.error())) continue;
+      co_return std::unexpected(std::move(prepared.error()));
+    }
     auto e = (*prepared)->landed->event;
     // Everything that can refuse has been asked: the command is bare.
     auto apply = [p = *std::move(prepared)](journal::Tx& tx) -> Result<std::string> {

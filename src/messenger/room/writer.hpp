@@ -58,6 +58,8 @@ class Writer {
  private:
   struct Prepared;
   static NewEvent anew(const Event& made, EventPtr redact_target, std::optional<WallMs> ts);
+  /// Whether other nodes had written something that this one had not followed when it refused.
+  Task<bool> may_look_again(const Error& error);
   Task<bool> may_retry(const Error& error, journal::Position decided_at, int tries);
   Result<std::unique_ptr<Prepared>> prepare(const RoomPtr& room, NewEvent& event);
   Result<std::string> hashed_room_id(const RoomVersion& version, NewEvent& create) const;

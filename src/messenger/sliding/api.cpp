@@ -16,7 +16,7 @@ void SlidingSyncApi::routes(net::Router& router) {
 
 Task<Result<net::Response>> SlidingSyncApi::post_sync(net::Request& req) {
   SlidingSyncRequest request;
-  request.session = gate_.at_hand(req);
+  request.session = gate_.at_hand(req, Memory::MayLag);
   if (!request.session) {
     CO_TRY(request.session, co_await gate_.require(req, Guests::Allowed));
   }

@@ -9,6 +9,9 @@
 #include "messenger/sliding/pass.hpp"
 
 namespace haechi::messenger {
+namespace {
+constexpr auto kFreshPatience = std::chrono::milliseconds(300);
+}
 
 SlidingSync::SlidingSync(Loop& loop, Rooms& rooms, Users& users, Visibility& visibility, journal::Journal& journal,
                          SyncSources sources)
@@ -16,6 +19,7 @@ SlidingSync::SlidingSync(Loop& loop, Rooms& rooms, Users& users, Visibility& vis
 
 Task<Result<std::string>> SlidingSync::sync(SlidingSyncRequest request, Canceller* canceller) {
   const auto session = request.session;
+  if (journal_.shared()) (void)co_await journal_.fresh(kFreshPatience);
   CO_TRY(auto user, co_await users_.get(session->user_id));
   sources_.presence.seen(session->user_id, request.set_presence, session->device_id);
   const Instant deadline = loop_.now() + request.timeout;

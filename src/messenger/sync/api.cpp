@@ -26,7 +26,7 @@ SyncApi::Answer SyncApi::get_sync(net::Request& req) {
 
 Task<Result<SyncRequest>> SyncApi::read_request(net::Request& req) {
   SyncRequest request;
-  request.session = gate_.at_hand(req);
+  request.session = gate_.at_hand(req, Memory::MayLag);
   if (!request.session) {
     CO_TRY(request.session, co_await gate_.require(req, Guests::Allowed));
   }

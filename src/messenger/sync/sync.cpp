@@ -10,6 +10,16 @@ namespace haechi::messenger {
 namespace {
 
 constexpr std::size_t kToDeviceMax = 100;
+constexpr auto kFreshPatience = std::chrono::milliseconds(300);
+constexpr auto kAheadPatience = std::chrono::seconds(2);
+constexpr std::int64_t kMovedUs = std::int64_t{30} * 1'000'000;
+
+/// Never 0.
+std::uint32_t name_of_node(std::string_view node_id) {
+  std::uint32_t name = 2'166'136'261u;
+  for (const char c : node_id) name = (name ^ static_cast<unsigned char>(c)) * 16'777'619u;
+  return std::max(name, 1u);
+}
 
 void append_list(std::string& out, std::string_view key, const std::vector<std::string>& items) {
   comma(out);
@@ -26,7 +36,24 @@ void append_list(std::string& out, std::string_view key, const std::vector<std::
 
 Sync::Sync(Loop& loop, Rooms& rooms, Users& users, Visibility& visibility, journal::Journal& journal,
            SyncSources sources)
-    : loop_(loop), rooms_(rooms), users_(users), visibility_(visibility), journal_(journal), sources_(sources) {}
+    : loop_(loop),
+      rooms_(rooms),
+      users_(users),
+      visibility_(visibility),
+      journal_(journal),
+      sources_(sources),
+      node_(journal.shared() ? name_of_node(journal.node_id()) : 0) {}
+
+Task<bool> Sync::caught_up(const SyncRequest& request, Instant deadline, Canceller* canceller) {
+  const Position wanted = request.since ? request.since->pos : 0;
+  bool all = co_await journal_.fresh(wanted > journal_.position() ? kAheadPatience : kFreshPatience);
+  // What this node has not got although it has followed everybody is no token of ours: it counts as the newest.
+  while (!all && journal_.position() < wanted) {
+    if (loop_.now() >= deadline || (canceller && canceller->cancelled())) co_return false;
+    all = co_await journal_.fresh(std::min<Duration>(kAheadPatience, deadline - loop_.now()));
+  }
+  co_return true;
+}
 
 Sync::Pass Sync::begin(const SyncRequest& request, UserPtr user) {
   const auto& session = *request.session;
@@ -40,6 +67,11 @@ Sync::Pass Sync::begin(const SyncRequest& request, UserPtr user) {
   pass.initial = false;
   pass.since = *request.since;
   pass.since.pos = std::min(pass.since.pos, journal_.position());
+  if (pass.since.node != node_) {
+    // Another node's clock, and what it told last may have come here a little later: rather twice than never.
+    pass.since.stamp = std::max<std::int64_t>(1, std::min(pass.since.stamp, loop_.clock().wall_ms() * 1000) - kMovedUs);
+    pass.user->ephemeral_stamp = std::max(pass.user->ephemeral_stamp, users_.last_stamp());
+  }
   pass.since.to_device = std::min(pass.since.to_device, pass.since.pos);
   sources_.to_device.delivered(pass.user, session.device_id, pass.since.to_device);
   return pass;
@@ -49,8 +81,13 @@ Sync::Pass Sync::begin(const SyncRequest& request, UserPtr user) {
 // in the frames of begin(), attempt() and nothing_new(), not in this one.
 Task<Result<std::string>> Sync::sync(SyncRequest request, Canceller* canceller) {
   const Instant deadline = loop_.now() + request.timeout;
+  const bool caught = !journal_.shared() || co_await caught_up(request, deadline, canceller);
   CO_TRY(auto user, co_await users_.get(request.session->user_id));
   Pass pass = begin(request, std::move(user));
+  if (!caught) {
+    pass.now = *request.since;
+    co_return co_await nothing_new(pass);
+  }
   UserState::Parked parked(*pass.user);
   while (true) {
     parked.waiter.reset();
@@ -68,7 +105,10 @@ Task<Result<std::string>> Sync::sync(SyncRequest request, Canceller* canceller) 
 Task<Result<bool>> Sync::attempt(Pass& pass) {
   const auto& user = *pass.user;
   pass.user->last_used = loop_.now();
-  pass.now = {.pos = journal_.position(), .stamp = std::max(users_.last_stamp(), pass.since.stamp), .to_device = 0};
+  pass.now = {.pos = journal_.position(),
+              .stamp = std::max(users_.last_stamp(), pass.since.stamp),
+              .to_device = 0,
+              .node = node_};
   pass.now.to_device = pass.now.pos;
   pass.wall_ms = loop_.clock().wall_ms();
   const bool moved = user.last_pos > pass.since.pos || user.ephemeral_stamp > pass.since.stamp ||

@@ -54,6 +54,9 @@ class Sync {
   struct Pass;
   class RoomBlock;
   // Never inlined: the compiler would put their frames into the one that waits.
+  /// Waits, with other nodes about, until this one is as far as they and as the token: false when
+  /// it is not by the deadline.
+  [[gnu::noinline]] Task<bool> caught_up(const SyncRequest& request, Instant deadline, Canceller* canceller);
   [[gnu::noinline]] Pass begin(const SyncRequest& request, UserPtr user);
   /// True when pass.out holds an answer.
   [[gnu::noinline]] Task<Result<bool>> attempt(Pass& pass);
@@ -75,6 +78,7 @@ class Sync {
   journal::Journal& journal_;
   SyncSources sources_;
   LazyMembers lazy_;
+  const std::uint32_t node_;  ///< see SyncToken::node
 };
 
 }  // namespace haechi::messenger

@@ -1,7 +1,8 @@
 #pragma once
-// Sync tokens: "s<position>_<stamp>_<to-device position>". The positions are the
-// journal's, so every node of every site understands every token. The stamp is
-// of what may be lost (typing, presence).
+// Sync tokens: "s<position>_<stamp>_<to-device position>", and "_<node>" where there
+// are several. The positions are the journal's, so every node of every site
+// understands every token. The stamp is of what may be lost (typing, presence), in
+// the order of one node: another one sees by the name that it must allow for that.
 
 #include <optional>
 #include <string>
@@ -16,6 +17,8 @@ struct SyncToken {
   std::int64_t stamp = 0;
   /// To-device messages up to here were given. Lags behind pos when a page was full.
   journal::Position to_device = 0;
+  /// Whose stamp it is; 0 where there is one node only.
+  std::uint32_t node = 0;
 
   std::string text() const;
   /// Nothing for what no server of ours wrote. "s<position>" alone is accepted.
