@@ -10,5 +10,6 @@ namespace haechi::app {
 void add_serve(CLI::App& cli, int& code);
 void add_user(CLI::App& cli, int& code);
 void add_config(CLI::App& cli, int& code);
+void add_drill(CLI::App& cli, int& code);
 
 }  // namespace haechi::app

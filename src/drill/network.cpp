@@ -93,10 +93,6 @@ Result<Fd> make_tun(const std::string& address) {
 
 }  // namespace
 
-Fd::~Fd() {
-  if (fd_ >= 0) close(fd_);
-}
-
 /// Packets on their way, by the time at which they arrive.
 class DelayQueue {
  public:

@@ -12,27 +12,12 @@
 #include <vector>
 
 #include "base/result.hpp"
+#include "drill/fd.hpp"
 #include "drill/wire.hpp"
 
 namespace haechi::drill {
 
-/// A file descriptor that is closed.
-class Fd {
- public:
-  Fd() = default;
-  explicit Fd(int fd) : fd_(fd) {}
-  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Fd& operator=(Fd&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  ~Fd();
-  int get() const { return fd_; }
-  explicit operator bool() const { return fd_ >= 0; }
-
- private:
-  int fd_ = -1;
-};
+class DelayQueue;
 
 /// Needs CAP_SYS_ADMIN and CAP_NET_ADMIN. create() may be called on any thread;
 /// links may be set from any thread while packets flow.
@@ -65,11 +50,10 @@ class Network {
     Fd name_space, tun;
     std::uint32_t key = 0;  ///< the address as it stands in a packet
   };
-  struct Delayed;
 
   Network() = default;
   void carry();
-  void receive(int from, class DelayQueue& queue);
+  void receive(int from, DelayQueue& queue);
   void deliver(int to, const char* data, std::size_t size);
   Wire& wire(int from, int to) const {
     return wires_[static_cast<std::size_t>(from) * spaces_.size() + static_cast<std::size_t>(to)];
