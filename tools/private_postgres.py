@@ -222,7 +222,10 @@ def run(command: list[str], fsync: bool) -> int:
     signal.signal(signal.SIGHUP, ended)
     with PrivatePostgres(fsync) as server:
         environment = dict(os.environ, **{ENVIRONMENT: server.conninfo})
-        child = subprocess.Popen(command, env=environment, preexec_fn=lambda: die_with_parent(signal.SIGTERM))
+        try:
+            child = subprocess.Popen(command, env=environment, preexec_fn=lambda: die_with_parent(signal.SIGTERM))
+        except OSError as e:
+            raise Failed(f"{command[0]}: {e.strerror}") from e
         try:
             code = child.wait()
         except BaseException:  # interrupted: the command got the terminal's signal too, or gets one now

@@ -29,6 +29,7 @@ class PostgresConnection final : public Connection {
   void release() override;
   void rollback_to() override;
   void flush() override;
+  bool lost() const override { return connection_ == nullptr; }
   bool defers() const override { return true; }
   std::int64_t term() const override { return static_cast<std::int64_t>(timeline_); }
   void exclusive() override;

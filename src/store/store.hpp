@@ -192,6 +192,8 @@ class Connection {
   virtual void rollback_to() = 0;
   /// Sends what put() and its like have kept back and waits for it; throws what went wrong.
   virtual void flush() {}
+  /// Whether ConnectionLost was thrown: it will be again, whatever is asked.
+  virtual bool lost() const { return false; }
   /// Whether put() and its like keep anything back at all.
   virtual bool defers() const { return false; }
 
@@ -283,11 +285,22 @@ class Readers {
   Readers(Loop& loop, Database& db, std::size_t threads, std::size_t queue_max);
 
   /// Runs `f(Connection&) -> Result<T>` on a reader thread; SqlError comes back as Errc::Io.
+  /// When the connection is lost it runs again, from its beginning, on a new one: so it must not
+  /// consume what it captured. Errc::Unavailable when that has not helped for ten seconds.
   template <class F>
-  auto read(F f) -> Task<std::invoke_result_t<F&, Connection&>> {
-    return pool_.run([this, f = std::move(f)]() mutable {
-      Lease lease(*this);
-      return f(*lease.connection);
+    requires std::is_invocable_v<const F&, Connection&>
+  auto read(F f) -> Task<std::invoke_result_t<const F&, Connection&>> {
+    using R = std::invoke_result_t<const F&, Connection&>;
+    return pool_.run([this, f = std::move(f), deadline = deadline()]() -> R {
+      while (may_try(deadline)) {
+        try {
+          Lease lease(*this);
+          return f(*lease.connection);
+        } catch (const ConnectionLost&) {
+          forget_connections();
+        }
+      }
+      return std::unexpected(unreachable());
     });
   }
 
@@ -303,6 +316,11 @@ class Readers {
   };
   std::unique_ptr<Connection> take();
   void give(std::unique_ptr<Connection> c);
+  static Instant deadline();
+  bool may_try(Instant deadline) const;
+  /// Those at rest lead to the server that has just been lost.
+  void forget_connections();
+  static Error unreachable();
 
   Database& db_;
   std::mutex mutex_;
