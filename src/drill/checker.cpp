@@ -49,7 +49,8 @@ double seconds(Nanos t) { return static_cast<double>(t) / static_cast<double>(kS
 /// Records of one history lie in one array, in the order they were made: that breaks ties.
 template <class T>
 void in_order_of(std::vector<const T*>& records, Nanos T::* time) {
-  std::ranges::sort(records, [time](const T* a, const T* b) { return std::pair(a->*time, a) < std::pair(b->*time, b); });
+  std::ranges::sort(records,
+                    [time](const T* a, const T* b) { return std::pair(a->*time, a) < std::pair(b->*time, b); });
 }
 
 /// One final reading with its order made searchable.
@@ -298,13 +299,14 @@ class Judge {
     gaps_.clear();
   }
 
-  /// A receiver that caught up and saw nothing of a room that others saw something of.
+  /// A receiver that caught up and saw nothing of a room of its own.
   void never_shown(std::uint32_t room, const std::map<std::uint32_t, std::vector<const Seen*>>& seen,
                    const Reading& reading) {
     const auto any = std::ranges::any_of(reading.read->events, [](const FinalEvent& e) { return e.number != 0; });
     if (!any) return;
     for (std::uint32_t c = 0; c < h_.clients.size(); ++c) {
-      if (!h_.clients[c].caught_up || seen.contains(c)) continue;
+      const auto& who = h_.clients[c];
+      if (!who.caught_up || seen.contains(c) || std::ranges::find(who.rooms, room) == who.rooms.end()) continue;
       found(Rule::Hole, h_.load_until, "receiver {} was shown nothing of room {}", c, room_name(room));
     }
   }

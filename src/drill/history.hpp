@@ -55,6 +55,7 @@ std::string_view name_of(Outcome outcome);
 struct Operation {
   Nanos start = 0;     ///< first attempt
   Nanos end = kNever;  ///< the answer that counted, or when the client gave up
+  Nanos intended = 0;  ///< when it was to be sent, where a rate was asked for: latency counts from here
   std::uint64_t number = 0;
   std::uint32_t client = 0;
   std::uint32_t node = 0;  ///< that answered last

@@ -39,10 +39,11 @@ struct Place {
 };
 
 struct LoadOptions {
-  int clients = 48;         ///< over all sites, a third of them at home in each
-  double rate = 0;          ///< sends a second over all clients; 0: as many as are answered
-  std::uint64_t seed = 0;   ///< of the load's own choices
-  std::string history_dir;  ///< empty: histories are not written out
+  int clients = 48;           ///< over all sites, a third of them at home in each
+  double rate = 0;            ///< sends a second over all clients; 0: as many as are answered
+  std::uint64_t seed = 0;     ///< of the load's own choices
+  std::string history_dir;    ///< empty: histories are not written out
+  bool only_senders = false;  ///< for measuring throughput: nobody receives, uploads or writes anything else
 };
 
 /// Something that happened, for the time line of the report and for the person who watches.
@@ -73,16 +74,30 @@ struct Figures {
   std::int64_t client_errors = 0;  ///< failures shown to clients of sites that were not lost
   double write_outage_s = 0;       ///< the longest time without any acknowledged send, from the fault on
   double clients_moved_s = 0;  ///< from the database's return (end of the outage) until every client of the lost site
-                               ///< had a send acknowledged
-  double rate = 0;             ///< acknowledged sends a second before the fault
-  std::vector<std::string> broken;  ///< one line for each promise that was broken, with an example
+                               ///< had a send acknowledged elsewhere; infinite when one never had
+  double clients_moved_from_fault_s = 0;  ///< the same from the loss of the site
+  double rate = 0;                        ///< acknowledged sends a second before the fault
+  std::vector<std::string> broken;        ///< one line for each promise that was broken, with an example
+
+  std::int64_t attempted = 0;                  ///< sends
+  std::int64_t in_doubt = 0;                   ///< sends that were never answered
+  std::int64_t uploads = 0;                    ///< acknowledged
+  std::int64_t writes = 0;                     ///< of account data, acknowledged
+  std::int64_t deliveries = 0;                 ///< messages that receivers were shown
+  std::int64_t stale_reads = 0;                ///< own acknowledged changes that could not be seen
+  std::int64_t silences = 0;                   ///< moves away from a surviving site's node that did not answer in time
+  double quiet_before_s = 0;                   ///< longest time without an acknowledged send before the fault
+  double p50_ms = 0, p99_ms = 0;               ///< from the time a send was due to its answer, before the fault
+  std::vector<double> write_outage_by_site_s;  ///< among the clients at home in each site
 
   /// For the report's time line, one for each `slice_ns` from `began` on.
   struct Slice {
     std::int64_t acknowledged = 0;
     std::int64_t errors = 0;
     double p50_ms = 0, p99_ms = 0, max_ms = 0;
+    std::vector<std::int64_t> by_site;  ///< acknowledged, by the site whose node answered
   };
+  std::vector<std::string> sites;
   Nanos began = 0;
   Nanos slice_ns = 100 * kMillisecond;
   std::vector<Slice> slices;

@@ -21,9 +21,12 @@ class Builder {
     for (std::uint32_t n = 0; n < 6; ++n) h.nodes.push_back({"http://10.0.0." + std::to_string(n), n / 2});
     for (std::uint32_t c = 0; c < 8; ++c) {
       const bool receiver = c >= kReceiver && c < kUploader;
-      h.clients.push_back({"@c" + std::to_string(c), receiver ? "receiver" : "sender", c % 3, receiver});
+      h.clients.push_back({"@c" + std::to_string(c), receiver ? "receiver" : "sender", c % 3, receiver, {}});
     }
     for (std::uint32_t r = 0; r < rooms; ++r) h.rooms.push_back("!room" + std::to_string(r));
+    for (auto& c : h.clients) {
+      for (std::uint32_t r = 0; r < rooms; ++r) c.rooms.push_back(r);
+    }
     stored.resize(rooms);
     h.load_from = kSecond;
     now_ = kSecond;
