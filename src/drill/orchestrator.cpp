@@ -99,7 +99,7 @@ Result<> Orchestrator::bring_up() {
                   options_.database_only ? "no Haechi node" : "two Haechi nodes", ground_text()));
   for (int i = 0; i < kSites; ++i) TRY_DO(sites_->start(i));
   const Nanos began = now_ns();
-  TRY_DO(wait_until_whole(options_.database_only ? Nodes::LeftOut : Nodes::Included, kBringUpDeadline));
+  TRY_DO(wait_until_whole(nodes(), kBringUpDeadline));
   say(fmt::format("all is whole after {:.1f} s", seconds_since(began)));
   return {};
 }
@@ -214,7 +214,7 @@ Result<RunRecord> Orchestrator::run(int number, const Strike& strike) {
   TRY_DO(end(strike, hit));
 
   const Nanos ended = now_ns();
-  if (const auto whole = wait_until_whole(Nodes::Included, kWholeDeadline); whole) {
+  if (const auto whole = wait_until_whole(nodes(), kWholeDeadline); whole) {
     record.whole_again_s = seconds_since(ended);
     note(Event::Kind::Whole, fmt::format("all is whole again after {:.1f} s", *record.whole_again_s));
     TRY_DO(hold(kCalm));

@@ -40,6 +40,7 @@ class Orchestrator {
 
   Result<Roles> wait_for_roles();
   Result<> wait_until_whole(Nodes nodes, double deadline_s);
+  Nodes nodes() const { return options_.database_only ? Nodes::LeftOut : Nodes::Included; }
   Result<> hold(double seconds);
   void explain(const Health& health) const;
 

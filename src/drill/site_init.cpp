@@ -45,8 +45,10 @@ Result<> mount_own(const SiteSpec& spec) {
   const auto no = [](const char* what) { return fail(Errc::Io, fmt::format("{}: {}", what, std::strerror(errno))); };
   if (mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return no("/");
   if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) != 0) return no("/proc");
-  if (!spec.passwd.empty() && mount(spec.passwd.c_str(), "/etc/passwd", nullptr, MS_BIND, nullptr) != 0) {
-    return no("/etc/passwd");
+  for (const auto& [file, over] : spec.files_over) {
+    if (access(file.c_str(), F_OK) == 0 && mount(over.c_str(), file.c_str(), nullptr, MS_BIND, nullptr) != 0) {
+      return no(file.c_str());
+    }
   }
   return {};
 }
@@ -127,9 +129,21 @@ std::vector<std::string> strings(const json::object& o, std::string_view key) {
   return out;
 }
 
+std::map<std::string, std::string> string_map(const json::object& o, std::string_view key) {
+  std::map<std::string, std::string> out;
+  if (const auto* members = get_object(o, key)) {
+    for (const auto& [name, value] : *members) {
+      if (value.is_string()) out.emplace(name, sv(value.get_string()));
+    }
+  }
+  return out;
+}
+
 }  // namespace
 
 json::object to_json(const SiteSpec& spec) {
+  json::object files;
+  for (const auto& [file, over] : spec.files_over) files[file] = over;
   json::array services;
   for (const auto& s : spec.services) {
     json::object environment;
@@ -145,7 +159,7 @@ json::object to_json(const SiteSpec& spec) {
           {"namespaces", spec.namespaces},
           {"user", spec.user},
           {"group", spec.group},
-          {"passwd", spec.passwd},
+          {"files_over", std::move(files)},
           {"folder", spec.folder},
           {"services", std::move(services)}};
 }
@@ -156,8 +170,8 @@ Result<SiteSpec> parse_site_spec(std::string_view text) {
                 .namespaces = get_flag(o, "namespaces"),
                 .user = static_cast<std::uint32_t>(get_int(o, "user").value_or(0)),
                 .group = static_cast<std::uint32_t>(get_int(o, "group").value_or(0)),
-                .passwd = std::string(get_string(o, "passwd").value_or("")),
                 .folder = std::string(get_string(o, "folder").value_or("/"))};
+  spec.files_over = string_map(o, "files_over");
   const auto* services = get_array(o, "services");
   if (!services) return fail(Errc::Invalid, "a site without services");
   for (const auto& v : *services) {
@@ -165,15 +179,11 @@ Result<SiteSpec> parse_site_spec(std::string_view text) {
     if (!s) return fail(Errc::Invalid, "a service is an object");
     Service service{.name = std::string(get_string(*s, "name").value_or("")),
                     .argv = strings(*s, "argv"),
+                    .environment = string_map(*s, "environment"),
                     .log = std::string(get_string(*s, "log").value_or("/dev/null")),
                     .wait_for = strings(*s, "wait_for"),
                     .wait_s = static_cast<int>(get_int(*s, "wait_s").value_or(30))};
     if (service.argv.empty()) return fail(Errc::Invalid, service.name + ": nothing to run");
-    if (const auto* environment = get_object(*s, "environment")) {
-      for (const auto& [key, value] : *environment) {
-        if (value.is_string()) service.environment.emplace(key, sv(value.get_string()));
-      }
-    }
     spec.services.push_back(std::move(service));
   }
   return spec;

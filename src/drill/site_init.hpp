@@ -27,7 +27,8 @@ struct SiteSpec {
   bool namespaces = false;  ///< this process is the first of a PID namespace, with mounts of its own
   std::uint32_t user = 0;   ///< 0: as the drill
   std::uint32_t group = 0;
-  std::string passwd;  ///< stands over /etc/passwd: initdb wants a name for its user
+  /// Files of the machine with what stands over them in the site: its users, its names.
+  std::map<std::string, std::string> files_over;
   std::string folder;  ///< where services start
   std::vector<Service> services;
 };

@@ -141,6 +141,11 @@ Result<> Sites::prepare() {
     site.address = fmt::format("{}.83.{}.1", options_.ground == Ground::Namespaces ? 10 : 127, i + 1);
     site.folder = options_.folder + "/" + site.name;
   }
+  // Patroni looks its own address up; without an answer it waits for a name server that no site reaches.
+  std::string hosts = "127.0.0.1 localhost\n";
+  for (const auto& site : sites_) hosts += fmt::format("{} site-{}\n", site.address, site.name);
+  TRY_DO(write_file(options_.folder + "/hosts", hosts));
+  TRY_DO(write_file(options_.folder + "/resolv.conf", "# A site asks nobody outside.\n"));
   std::array<std::uint8_t, 32> key{};
   random.fill(key);
   for (auto& site : sites_) {
@@ -214,12 +219,12 @@ Result<> Sites::write_spec(const Site& site) {
   TRY(const auto etcd_env, fill_in_file("etcd.env", v));
   const bool apart = options_.ground == Ground::Namespaces;
   const auto user = user_of(site);
-  SiteSpec spec{.name = site.name,
-                .namespaces = apart,
-                .user = user,
-                .group = user,
-                .passwd = apart && user != 0 ? site.folder + "/passwd" : "",
-                .folder = site.folder};
+  SiteSpec spec{.name = site.name, .namespaces = apart, .user = user, .group = user, .folder = site.folder};
+  if (apart) {
+    spec.files_over = {{"/etc/hosts", options_.folder + "/hosts"},
+                       {"/etc/resolv.conf", options_.folder + "/resolv.conf"}};
+    if (user != 0) spec.files_over["/etc/passwd"] = site.folder + "/passwd";
+  }
   spec.services.push_back(
       {.name = "etcd", .argv = {"/usr/bin/etcd"}, .environment = parse_environment(etcd_env), .log = site.log("etcd")});
   spec.services.push_back({.name = "patroni",
