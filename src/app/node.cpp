@@ -3,6 +3,7 @@
 #include <csignal>
 
 #include "app/media_place.hpp"
+#include "app/node_document.hpp"
 #include "app/node_file.hpp"
 #include "app/parts.hpp"
 #include "app/server_name.hpp"
@@ -10,6 +11,7 @@
 #include "base/metrics.hpp"
 #include "base/random.hpp"
 #include "blob/media.hpp"
+#include "cluster/supervisor.hpp"
 #include "identity/identity.hpp"
 #include "journal/journal.hpp"
 #include "messenger/module.hpp"
@@ -22,9 +24,10 @@ namespace haechi::app {
 namespace {
 
 constexpr auto kDrain = std::chrono::seconds(10);
-constexpr auto kLastWait = std::chrono::seconds(5);  ///< for handlers whose clients were cut off
-constexpr int kDiverged = 75;  ///< exit status: "try again"
+constexpr auto kLastWait = std::chrono::seconds(5);        ///< for handlers whose clients were cut off
+constexpr int kDiverged = 75;                              ///< exit status: "try again"
 constexpr auto kMediaPatience = std::chrono::seconds(20);  ///< while the database moves to another site
+constexpr auto kFarewellEvery = std::chrono::seconds(1);
 constexpr auto kHousekeepEvery = std::chrono::minutes(1);
 
 messenger::RegistrationMode registration_mode(Registration r) {
@@ -106,8 +109,13 @@ struct Node::Parts {
   std::unique_ptr<messenger::Module> messenger;
   net::Router router;
   std::unique_ptr<net::Server> server;
+  std::unique_ptr<cluster::HttpAsker> asker;  ///< these two where there are sites
+  std::unique_ptr<cluster::Supervisor> supervisor;
+  Vitals vitals{loop};
+  WallMs started_ms = 0;
   std::string admin_token;
   TimerQueue::Timer housekeeping;
+  TimerQueue::Timer farewell;
   Scope scope;
   Scope last_rites;  ///< shut_down() joins `scope`, so it runs in another
   bool stopping = false;
@@ -126,11 +134,61 @@ struct Node::Parts {
 
   Task<void> resume() { co_await messenger->resume(); }
 
+  cluster::SiteState site_state() const { return supervisor ? supervisor->state() : cluster::SiteState::InService; }
+
+  Result<> ready() const {
+    if (stopping) return fail(Errc::Unavailable, "shutting down");
+    if (!journal->healthy()) return fail(Errc::Unavailable, "the store refuses writes");
+    if (site_state() != cluster::SiteState::InService) {
+      return fail(Errc::Unavailable, "this site is " + std::string(cluster::name_of(site_state())));
+    }
+    return {};
+  }
+
+  /// While the site is being left, whoever is connected is asked to go elsewhere, again and again.
+  void send_away() {
+    const bool away = site_state() != cluster::SiteState::InService;
+    server->send_away(away);
+    if (away) loop.timers().arm(farewell, loop.now() + kFarewellEvery, [this] { send_away(); });
+    else loop.timers().disarm(farewell);
+  }
+
+  Task<Result<net::Response>> describe() const {
+    const auto state = ready();
+    auto document = node_document(config,
+                                  {.id = journal->node_id(),
+                                   .port = server->port(),
+                                   .ready = state.has_value(),
+                                   .why = state ? std::string() : state.error().message,
+                                   .site_state = std::string(cluster::name_of(site_state())),
+                                   .position = journal->position(),
+                                   .connections = server->connections(),
+                                   .queued = journal->queued(),
+                                   .started_ms = started_ms,
+                                   .now_ms = clock.wall_ms()},
+                                  vitals);
+    co_return net::Response{.headers = {{"Cache-Control", "no-store"}}, .body = std::move(document)};
+  }
+
+  void supervise() {
+    if (config.sites.empty()) return;
+    asker = std::make_unique<cluster::HttpAsker>(loop, config.tls.extra_ca);
+    supervisor = std::make_unique<cluster::Supervisor>(
+        loop, *asker, metrics, cluster::SupervisorOptions{.own = config.site, .sites = config.sites});
+    supervisor->on_state([this](cluster::SiteState) { send_away(); });
+  }
+
   Task<void> shut_down() {
     co_await server->drain(kDrain);
     client->stop();
     all_ended = co_await server->finish(kLastWait);
     loop.timers().disarm(housekeeping);
+    loop.timers().disarm(farewell);
+    vitals.stop();
+    if (supervisor) {
+      asker->stop();
+      co_await supervisor->stop();
+    }
     co_await messenger->stop();
     co_await identity->stop();
     co_await media->stop();
@@ -166,8 +224,7 @@ Result<std::unique_ptr<Node>> Node::create(const Config& config) {
 
   p->files = blob::posix_file_system();
   p->blob_sessions = std::make_unique<blob::Sessions>(*p->db, kMediaPatience);
-  TRY(p->blobs,
-      open_media_place(config, p->loop, p->clock, p->random, *p->files, *p->db, *p->blob_sessions));
+  TRY(p->blobs, open_media_place(config, p->loop, p->clock, p->random, *p->files, *p->db, *p->blob_sessions));
   p->thumbnailer = std::make_unique<blob::Thumbnailer>(
       p->loop, blob::ThumbnailOptions{.pixels_max = static_cast<std::uint64_t>(config.media.thumbnail_pixels_max)});
   p->media = std::make_unique<blob::Media>(
@@ -184,13 +241,11 @@ Result<std::unique_ptr<Node>> Node::create(const Config& config) {
                                           messenger_options(config, p->admin_token));
   TRY_DO(p->messenger->start(*p->db));
 
-  net::add_operations_routes(p->router, p->metrics, [parts = p.get()]() -> Result<> {
-    if (parts->stopping) return fail(Errc::Unavailable, "shutting down");
-    if (!parts->journal->healthy()) return fail(Errc::Unavailable, "the store refuses writes");
-    return {};
-  });
+  net::add_operations_routes(p->router, p->metrics, [parts = p.get()] { return parts->ready(); });
+  p->router.add(net::Method::Get, "/_haechi/v1/node", [parts = p.get()](net::Request&) { return parts->describe(); });
   p->messenger->routes(p->router);
   TRY(p->server, net::Server::create(p->loop, p->router, p->metrics, server_options(config)));
+  p->supervise();
   return std::unique_ptr<Node>(new Node(std::move(p)));
 }
 
@@ -205,6 +260,9 @@ int Node::run() {
   });
   p.scope.spawn(p.resume());
   p.server->start();
+  p.started_ms = p.clock.wall_ms();
+  p.vitals.start();
+  if (p.supervisor) p.supervisor->start();
   if (auto written = write_node_file(
           p.config.data,
           {.address = p.config.address, .port = p.server->port(), .tls = p.config.tls.on(), .token = p.admin_token});

@@ -19,7 +19,7 @@ bool settles(const Answer& a) { return a.answered() && a.status < 500; }
 }  // namespace
 
 Dcs::Dcs(Asker& asker, std::vector<Site> sites, std::string scope)
-    : asker_(asker), sites_(std::move(sites)), root_("/v2/keys/service/" + scope) {
+    : asker_(asker), sites_(std::move(sites)), scope_(std::move(scope)), root_("/v2/keys/service/" + scope_) {
   order_ = [this] {
     std::vector<const Site*> all;
     for (const auto& s : sites_) all.push_back(&s);

@@ -38,6 +38,7 @@ class Dcs {
   Task<bool> wake(const Site& site, std::int64_t loop_wait);
 
   const std::vector<Site>& sites() const { return sites_; }
+  const std::string& scope() const { return scope_; }
   Asker& asker() { return asker_; }
 
  private:
@@ -45,6 +46,7 @@ class Dcs {
   Task<Changed> change(std::string method, std::string path, std::string body);
   Asker& asker_;
   const std::vector<Site> sites_;
+  const std::string scope_;
   const std::string root_;
   std::function<std::vector<const Site*>()> order_;
 };

@@ -137,7 +137,7 @@ void Connection::begin_request(std::string_view head) {
   parser_.emplace();
   if (auto ok = parser_->parse_head(exchange.head, request); !ok) return refuse(ok.error());
 
-  exchange.keep_alive = parser_->keep_alive();
+  exchange.keep_alive = parser_->keep_alive() && !core_->sending_away;
   exchange.http_1_0 = parser_->http_1_0();
   exchange.continue_owed = parser_->expects_continue();
   request.canceller = &*exchange.canceller;
@@ -259,6 +259,13 @@ void Connection::drain() {
   if (!receiving_) release(pending_);
   for (std::size_t i = 0; i < exchanges_.size(); ++i) {
     if (exchanges_[i]->canceller) exchanges_[i]->canceller->cancel();
+  }
+}
+
+void Connection::hurry(Instant before) {
+  const auto self = shared_from_this();
+  for (std::size_t i = 0; i < exchanges_.size(); ++i) {
+    if (exchanges_[i]->canceller && exchanges_[i]->started <= before) exchanges_[i]->canceller->cancel();
   }
 }
 

@@ -23,6 +23,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void flush();
   /// Idle: closes. Else the last answer says so, and long polls are cancelled.
   void drain();
+  /// Cancels the waits of requests that came before `before`.
+  void hurry(Instant before);
   /// At once, whatever is under way.
   void close();
 

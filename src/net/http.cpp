@@ -55,7 +55,7 @@ void each_query_value(std::string_view query, std::string_view name, F f) {
 
 std::optional<std::string> decode_query_value(std::string_view raw) {
   auto text = percent_decode(raw, true);
-  if (!text || !is_valid_utf8(*text)) return std::nullopt;
+  if (!text || !is_valid_utf8(*text) || text->find('\0') != text->npos) return std::nullopt;
   return text;
 }
 

@@ -190,9 +190,10 @@ Router::Match Router::match(Method method, std::string_view raw_path) const {
       out.params.emplace_back(raw);
       continue;
     }
-    // A segment that does not decode names nothing that could exist.
+    // A segment that does not decode names nothing that could exist; nor does one with a zero
+    // byte, which not every store can hold.
     auto text = percent_decode(raw);
-    if (!text || !is_valid_utf8(*text)) return {};
+    if (!text || !is_valid_utf8(*text) || text->find('\0') != text->npos) return {};
     out.params.push_back(*std::move(text));
   }
   out.route = route;

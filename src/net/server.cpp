@@ -124,6 +124,9 @@ class Acceptor : public std::enable_shared_from_this<Acceptor> {
   TimerQueue::Timer retry_;
 };
 
+/// What takes longer is taken for a wait when clients are sent away.
+constexpr auto kLongWait = std::chrono::seconds(1);
+
 class AsioServer final : public Server {
  public:
   AsioServer(std::shared_ptr<ServerCore> core, std::shared_ptr<Acceptor> acceptor)
@@ -141,6 +144,15 @@ class AsioServer final : public Server {
 
   void start() override { acceptor_->wait(); }
   std::uint16_t port() const override { return port_; }
+  std::size_t connections() const override { return core_->connections.size(); }
+
+  void send_away(bool on) override {
+    core_->sending_away = on;
+    if (!on) return;
+    for (const auto& connection : std::vector(core_->connections)) {
+      connection->hurry(core_->loop.now() - kLongWait);
+    }
+  }
 
   Task<void> drain(Duration deadline) override {
     const Instant until = core_->loop.now() + deadline;

@@ -61,6 +61,11 @@ class Server {
   virtual ~Server() = default;
   virtual void start() = 0;
   virtual std::uint16_t port() const = 0;
+  virtual std::size_t connections() const = 0;
+  /// While on, clients are asked to go elsewhere, without a failed request: what waits for longer than
+  /// a moment is told to answer, and each connection closes after its next answer. What arrives all the
+  /// same is served. Long polls that come later end when this is called again.
+  virtual void send_away(bool on) = 0;
   /// No new connections; idle ones close; running requests end, long polls are
   /// cancelled (their handlers answer early). Returns when none is left or at
   /// `deadline`, when the rest is cut.

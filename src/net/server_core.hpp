@@ -39,6 +39,7 @@ struct ServerCore : std::enable_shared_from_this<ServerCore> {
   Scope handlers;
   ResponseHead head;
   bool draining = false;
+  bool sending_away = false;
   Waiter emptied;  ///< notified when the last connection goes, and while draining when a handler ends
 
   /// Where every socket is read into: connections hold no buffer of their own while they wait.

@@ -309,6 +309,24 @@ TEST_CASE("a drain lets requests end, cancels long polls and closes the idle") {
   g.server.on_loop([] {});
 }
 
+TEST_CASE("clients that are sent away get every answer, and a closed connection after the next one") {
+  GatedServer g;
+  auto kept = g.server.client();
+  CHECK_FALSE(kept->ask(request("GET /hello")).has("Connection"));
+  g.server.on_loop([&] { g.server.server->send_away(true); });
+  auto late = g.server.client();
+  for (auto* c : {kept.get(), late.get()}) {
+    const Reply r = c->ask(request("GET /hello"));
+    CHECK(r.status == 200);
+    CHECK(r.header("Connection") == "close");
+    CHECK(c->closed());
+  }
+  g.server.on_loop([&] { g.server.server->send_away(false); });
+  auto back = g.server.client();
+  CHECK_FALSE(back->ask(request("GET /hello")).has("Connection"));
+  CHECK(back->ask(request("GET /hello")).status == 200);
+}
+
 TEST_CASE("a handler may start the drain itself") {
   TestServer* self = nullptr;
   Scope scope;
