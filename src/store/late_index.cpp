@@ -266,7 +266,8 @@ std::shared_ptr<const LateIndex::Moved> LateIndex::read_moved(Connection& c, std
   const auto found = c.one(
       kSegment,
       [](const Row& r) {
-        return Segment{r.i64(0), r.i64(1), r.i64(2), std::make_shared<const KeyFilter>(KeyFilter::from_bytes(r.text(3)))};
+        return Segment{r.i64(0), r.i64(1), r.i64(2),
+                       std::make_shared<const KeyFilter>(KeyFilter::from_bytes(r.text(3)))};
       },
       id_, number);
   return found ? std::make_shared<const Moved>(*found) : nullptr;
