@@ -127,6 +127,7 @@ struct ClientInfo {
   std::string role;
   std::uint32_t home = 0;  ///< site
   bool caught_up = false;  ///< a receiver that synced after the last send: has it all
+  std::vector<std::uint32_t> rooms;  ///< where it is a member
 };
 
 struct NodeInfo {
