@@ -181,21 +181,25 @@ class Server:
         data = self.data if index == 0 else f"{self.data}/node{index}"
         command = [BINARY, "serve", "--data", data, "--listen", f"127.0.0.1:{self.ports[index]}",
                    "--server-name", self.name, *self.flags]
+        return command + self.prepare()
+
+    def prepare(self) -> list[str]:
+        """Makes the database and the configuration file, as far as there are any; gives the flags that name it."""
+        if self.store:
+            self.store.create()
         # Keys without a table come first in TOML.
         config = self.config + ("\n" + self.store.config() if self.store else "")
-        if config:
-            path = self.log_path.with_suffix(".toml")
-            path.write_text(config)
-            command += ["--config", str(path)]
-        return command
+        if not config:
+            return []
+        path = self.log_path.with_suffix(".toml")
+        path.write_text(config)
+        return ["--config", str(path)]
 
     def start_node(self, index: int) -> subprocess.Popen:
         with open(self.log_path, "ab") as log:
             return subprocess.Popen(self.command(index), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def start(self) -> "Server":
-        if self.store:
-            self.store.create()
         self.process = self.start_node(0)
         self.others = [self.start_node(i) for i in range(1, len(self.ports))]
         self.wait_ready()

@@ -43,9 +43,8 @@ void Batch::attempt(store::Connection& c, Shared* shared, Mode mode) {
   }
   reached_.pos = tx.last_;
   entries_ = std::move(tx.entries_);
-  const bool moved = reached_.pos != before_.pos || reached_.command != before_.command;
-  if (moved) repo::write_head(c, reached_);
-  if (shared) shared->sign(c, reached_.pos, moved);
+  if (reached_ != before_) repo::write_head(c, reached_);
+  if (shared) shared->sign(c, before_, reached_);
   in_doubt_ = shared != nullptr;
   c.commit();
   done();

@@ -23,6 +23,7 @@ void trim_feed(store::Connection& c, Position below);
 struct Head {
   Position pos = 0;
   std::int64_t command = 0;
+  bool operator==(const Head&) const = default;
 };
 Head read_head(store::Connection& c);
 void write_head(store::Connection& c, Head head);

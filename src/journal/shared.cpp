@@ -251,14 +251,15 @@ std::optional<std::string> Shared::earlier_answer(store::Connection& c, std::uin
   return std::nullopt;
 }
 
-void Shared::sign(store::Connection& c, Position ends_at, bool moved) {
+void Shared::sign(store::Connection& c, repo::Head before, repo::Head after) {
   attempt_ = ++batch_;
   mark_ = 0;
   repo::write_batch(c, needs_.node_id, batch_, needs_.wall_ms());
-  if (!moved) return;
-  mark_ = mark_of(needs_.node_id, batch_);
-  repo::add_mark(c, ends_at, mark_);
-  c.notify(kCommits, needs_.node_id);
+  if (after.pos != before.pos) {
+    mark_ = mark_of(needs_.node_id, batch_);
+    repo::add_mark(c, after.pos, mark_);
+  }
+  if (after != before) c.notify(kCommits, needs_.node_id);
 }
 
 void Shared::say(std::string_view topic, std::string_view message) {

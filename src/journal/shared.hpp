@@ -74,7 +74,7 @@ class Shared {
                                             std::int64_t known) const;
   void remember(std::uint64_t hash, std::int64_t command_pos);
   /// The batch's number, and the notice to the others where there is something to follow.
-  void sign(store::Connection& c, Position ends_at, bool moved);
+  void sign(store::Connection& c, repo::Head before, repo::Head after);
 
  private:
   struct Stopping {};

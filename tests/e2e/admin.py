@@ -98,11 +98,12 @@ def test_administration_with_and_without_a_node(server):
         secret.write_text("s3cret\n")
         secret.chmod(0o600)
         config = CHEAP + f'[registration]\nmode = "token"\nguest_access = true\nshared_secret_file = "{secret}"\n'
-        (Path(d) / "c.toml").write_text(config)
         data = d + "/data"
+        own = Server(data=data, config=config, flags=("--no-rate-limits",))
+        where = ["--data", data, "--server-name", "localhost", *own.prepare()]
 
         def user(*args, code=0, text=None):
-            r = subprocess.run([BINARY, "user", *args, "--data", data, "--config", d + "/c.toml", "--server-name", "localhost"],
+            r = subprocess.run([BINARY, "user", *args, *where],
                                capture_output=True, text=True, timeout=60, input=text)
             same(r.returncode, code, f"exit code of {args}: {r}")
             check(code == 0 or len(r.stderr.splitlines()) == 1, f"an error is one line: {r}")
@@ -114,7 +115,7 @@ def test_administration_with_and_without_a_node(server):
         user("add", "lee", "--password", "x", code=1)
         user("add", "Not Valid", "--password", "x", code=1)
         user("passwd", "nobody", "--password", "x", code=1)
-        with Server(data=data, config=config, flags=("--no-rate-limits",)) as s:
+        with own as s:
             same(Path(data, "node.json").stat().st_mode & 0o777, 0o600)
             user("add", "kim", "--password", "kim-pass-0")
             user("passwd", "@kim:localhost", "--password", "kim-pass-1")

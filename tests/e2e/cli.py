@@ -25,12 +25,14 @@ def test_help_and_version(server):
 
 def test_users_are_made_by_command(server):
     with tempfile.TemporaryDirectory() as d:
-        r = run("user", "add", "--data", d, "--server-name", "localhost", "carol", "--password", "pass-word-9")
+        own = Server(data=d)
+        where = ["--data", d, "--server-name", "localhost", *own.prepare()]
+        r = run("user", "add", *where, "carol", "--password", "pass-word-9")
         check(r.returncode == 0, f"{r}")
-        with Server(data=d) as own:
+        with own:
             body = {"type": "m.login.password", "identifier": {"type": "m.id.user", "user": "carol"}, "password": "pass-word-9"}
             same(ok(own.call("POST", "/_matrix/client/v3/login", body))["user_id"], "@carol:localhost")
             body["password"] = "other"
             refused(own.call("POST", "/_matrix/client/v3/login", body), 403, "M_FORBIDDEN")
-        r = run("user", "list", "--data", d, "--server-name", "localhost")
+        r = run("user", "list", *where)
         check(r.returncode == 0 and "carol" in r.stdout, f"{r}")
