@@ -218,6 +218,10 @@ std::int64_t PostgresConnection::run(const Sql& sql, std::span<const Value> args
 }
 
 void PostgresConnection::defer(const Sql& sql, std::span<const Value> args) {
+  if (!in_transaction_) {  // nothing may ever follow that takes it along
+    run(sql, args, nullptr);
+    return;
+  }
   append(sql, args);
   if (values_.bytes() > kUnsentBytesMax) flush();
 }
@@ -251,8 +255,15 @@ ResultPtr PostgresConnection::exchange(Last last, Patience patience) {
   return result;
 }
 
+/// Whether the statement might see rows that wait to go together.
+bool PostgresConnection::looks_at(const PostgresStatement& statement, const Groups& groups) {
+  return statement.inserts_into.empty() || std::ranges::any_of(groups, [&](const auto& group) {
+           return group.first->inserts_into == statement.inserts_into;
+         });
+}
+
 void PostgresConnection::send_unsent(Last last) {
-  std::vector<std::pair<PostgresStatement*, std::vector<std::size_t>>> groups;
+  Groups groups;
   for (std::size_t i = 0; i < unsent_.size(); ++i) {
     const Op& op = unsent_[i];
     const bool answered = last == Last::Answered && i + 1 == unsent_.size();
@@ -263,14 +274,14 @@ void PostgresConnection::send_unsent(Last last) {
       group->second.push_back(op.first);
       continue;
     }
-    if (op.what != Do::Statement || answered) send_gathered(groups);
+    if (op.what != Do::Statement || answered || looks_at(*op.statement, groups)) send_gathered(groups);
     if (op.what == Do::Statement) send_statement(op);
     else send_control(op);
   }
   send_gathered(groups);
 }
 
-void PostgresConnection::send_gathered(std::vector<std::pair<PostgresStatement*, std::vector<std::size_t>>>& groups) {
+void PostgresConnection::send_gathered(Groups& groups) {
   for (auto& [statement, rows] : groups) {
     auto rest = std::span<const std::size_t>(rows);
     while (!rest.empty()) {

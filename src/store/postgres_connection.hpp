@@ -85,7 +85,10 @@ class PostgresConnection final : public Connection {
   /// Sends everything and waits for all answers; returns the last statement's.
   ResultPtr exchange(Last last, Patience patience = Patience::Bounded);
   void send_unsent(Last last);
-  void send_gathered(std::vector<std::pair<PostgresStatement*, std::vector<std::size_t>>>& groups);
+  /// Rows that go together: a statement and where the values of each row begin.
+  using Groups = std::vector<std::pair<PostgresStatement*, std::vector<std::size_t>>>;
+  static bool looks_at(const PostgresStatement& statement, const Groups& groups);
+  void send_gathered(Groups& groups);
   void send_statement(const Op& op);
   void send_control(const Op& op);
   void send_text(const char* text, Expected expected);

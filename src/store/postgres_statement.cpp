@@ -54,6 +54,16 @@ std::size_t count_placeholders(std::string_view text) {
   return highest;
 }
 
+std::string inserted_table(std::string_view text) {
+  constexpr std::string_view kInsertInto = "INSERT INTO ";
+  const auto words = upper(text);
+  const auto begin = words.find_first_not_of(" \n");
+  if (begin == words.npos || words.compare(begin, kInsertInto.size(), kInsertInto) != 0) return {};
+  if (words.find("SELECT") != words.npos) return {};
+  const auto name = begin + kInsertInto.size();
+  return words.substr(name, words.find_first_of(" (\n", name) - name);
+}
+
 std::optional<std::string> gathered_insert(std::string_view text, std::span<const Oid> types) {
   const auto words = upper(text);
   const auto values = words.find("VALUES");
@@ -115,6 +125,7 @@ PostgresStatement& PostgresStatements::find(const Sql& sql) {
     made.single.text = sql.text;
     made.placeholders = count_placeholders(sql.text);
     made.together = sql.rows == Rows::Together;
+    made.inserts_into = inserted_table(sql.text);
     it = statements_.emplace(sql.text, std::move(made)).first;
   }
   // The key is an address: text built at run time might come to lie where other text was.

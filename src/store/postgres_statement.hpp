@@ -21,6 +21,8 @@ struct PostgresStatement {
   Prepared single;
   std::size_t placeholders = 0;
   bool together = false;
+  /// Of `INSERT INTO table(...) VALUES...`; empty for all else, which may look at any table.
+  std::string inserts_into;
   /// Types of the placeholders, once `described`.
   std::vector<Oid> types;
   Prepared::State described = Prepared::State::No;
@@ -42,6 +44,8 @@ class PostgresStatements {
 
 /// How many placeholders `text` has: the highest $n outside of quotes.
 std::size_t count_placeholders(std::string_view text);
+/// The table of a plain INSERT, one that reads no table.
+std::string inserted_table(std::string_view text);
 /// `INSERT INTO t(a, b) VALUES($1, $2) ...` for arrays of rows; nothing for an INSERT whose rows
 /// cannot be gathered.
 std::optional<std::string> gathered_insert(std::string_view text, std::span<const Oid> types);

@@ -26,8 +26,8 @@
 
 namespace haechi::store {
 
-/// Whether an INSERT may be written together with others of its kind, in one statement and
-/// at any time before the next answer or the commit: rows that nothing in between looks at.
+/// Whether an INSERT may be written together with others of its kind, in one statement and at
+/// any time before the next answer, the next statement that might see its rows, or the commit.
 enum class Rows : bool { OneByOne, Together };
 
 /// A statement. Make them `inline constexpr` or static: the prepared form is cached by the

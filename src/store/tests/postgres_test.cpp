@@ -97,6 +97,9 @@ TEST_CASE("placeholders are counted outside of quotes, an INSERT is rewritten fo
   CHECK(count_placeholders("SELECT 1") == 0);
   CHECK(count_placeholders("SELECT $2, $1, '$9', $2") == 2);
   CHECK(count_placeholders("SELECT $12") == 12);
+  CHECK(inserted_table("INSERT INTO things(a) VALUES($1) ON CONFLICT (a) DO UPDATE SET a = 1") == "THINGS");
+  CHECK(inserted_table("INSERT INTO t(a) SELECT b FROM u").empty());
+  CHECK(inserted_table("UPDATE t SET a = $1").empty());
   const std::vector<Oid> types{20, 25};
   CHECK(gathered_insert("INSERT INTO t(a, b) VALUES($1, $2)", types) ==
         "INSERT INTO t(a, b) SELECT p.v1, p.v2 FROM unnest($1::bigint[], $2::text[]) AS p(v1, v2)");
@@ -179,6 +182,15 @@ TEST_CASE("rows that may go together do, and say what they always said") {
   CHECK(f.c->one_i64(Sql{"SELECT sum(d) FROM t"}) == -(124'750 + 624'750 + 1'124'750));
   CHECK(f.c->one(kText, [](const Row& r) { return r.str(0); }, 2123) == "K2123");
   CHECK(f.c->one_i64(Sql{"SELECT min(octet_length(c)) FROM t"}) == 2);
+
+  // A statement that might look at them comes after them.
+  f.c->begin();
+  for (std::int64_t i = 3000; i < 3010; ++i) f.c->put(kManyOnce, i, "new");
+  f.c->put(Sql{"UPDATE t SET b = 'changed' WHERE a = 3005"});
+  f.c->put(kInsert, 3010, "one by one");
+  f.c->commit();
+  CHECK(f.c->one(kText, [](const Row& r) { return r.str(0); }, 3005) == "changed");
+  f.c->exec(Sql{"DELETE FROM t WHERE a >= 3000"});
 
   // A value that does not fit is refused here, and the transaction is of no more use.
   f.c->begin();
