@@ -10,6 +10,9 @@ namespace haechi::app {
 void add_serve(CLI::App& cli, int& code);
 void add_user(CLI::App& cli, int& code);
 void add_config(CLI::App& cli, int& code);
+void add_vault(CLI::App& cli, int& code);
+void add_settings(CLI::App& cli, int& code);
+void add_sites(CLI::App& cli, int& code);
 void add_drill(CLI::App& cli, int& code);
 
 }  // namespace haechi::app

@@ -26,6 +26,9 @@ int main(int argc, char** argv) {
   app::add_serve(cli, code);
   app::add_user(cli, code);
   app::add_config(cli, code);
+  app::add_vault(cli, code);
+  app::add_settings(cli, code);
+  app::add_sites(cli, code);
   app::add_drill(cli, code);
   cli.add_subcommand("version", "Print the version")->callback([] { std::puts("haechi " HAECHI_VERSION); });
   cli.add_subcommand("bench", "Load generator for any Matrix homeserver (see haechi bench --help)");
