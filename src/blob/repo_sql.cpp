@@ -161,20 +161,20 @@ std::optional<Record> find(store::Connection& c, const MediaId& id) {
 }
 
 void insert(store::Connection& c, const Record& m) {
-  c.exec(kInsert, m.id.origin, m.id.id, m.owner, static_cast<int>(m.state),
+  c.put(kInsert, m.id.origin, m.id.id, m.owner, static_cast<int>(m.state),
          m.state == State::Pending ? std::string() : to_hex(m.sha256), m.bytes, m.content_type, m.upload_name,
          m.created_ms, m.expires_ms);
 }
 
 void complete(store::Connection& c, const Record& m) {
-  c.exec(kComplete, m.id.origin, m.id.id, static_cast<int>(m.state), to_hex(m.sha256), m.bytes, m.content_type,
+  c.put(kComplete, m.id.origin, m.id.id, static_cast<int>(m.state), to_hex(m.sha256), m.bytes, m.content_type,
          m.upload_name);
 }
 
-void erase(store::Connection& c, const MediaId& id) { c.exec(kErase, id.origin, id.id); }
+void erase(store::Connection& c, const MediaId& id) { c.put(kErase, id.origin, id.id); }
 
 void set_state_of_content(store::Connection& c, const Sha256& id, State from, State to) {
-  c.exec(kSetState, to_hex(id), static_cast<int>(from), static_cast<int>(to));
+  c.put(kSetState, to_hex(id), static_cast<int>(from), static_cast<int>(to));
 }
 
 std::vector<MediaId> with_content(store::Connection& c, const Sha256& id) {
@@ -206,7 +206,7 @@ Usage usage(store::Connection& c, std::string_view user) {
 
 void add_usage(store::Connection& c, std::string_view user, std::int64_t bytes, std::int64_t items,
                std::int64_t pending) {
-  c.exec(kAddUsage, user, bytes, items, pending);
+  c.put(kAddUsage, user, bytes, items, pending);
 }
 
 std::optional<Blob> blob(store::Connection& c, const Sha256& id) {
@@ -217,17 +217,17 @@ std::optional<Blob> blob(store::Connection& c, const Sha256& id) {
 }
 
 void add_ref(store::Connection& c, const Sha256& id, std::uint64_t bytes, WallMs now) {
-  c.exec(kAddRef, to_hex(id), bytes, now);
+  c.put(kAddRef, to_hex(id), bytes, now);
 }
 
 bool drop_ref(store::Connection& c, const Sha256& id) {
-  c.exec(kDropRef, to_hex(id));
+  c.put(kDropRef, to_hex(id));
   const auto left = blob(c, id);
   return left && left->refs == 0;
 }
 
 void set_quarantined(store::Connection& c, const Sha256& id, bool on) {
-  c.exec(kSetQuarantined, to_hex(id), on ? 1 : 0);
+  c.put(kSetQuarantined, to_hex(id), on ? 1 : 0);
 }
 
 bool erase_unreferenced(store::Connection& c, const Sha256& id) { return c.exec(kEraseBlob, to_hex(id)) > 0; }
@@ -255,12 +255,12 @@ bool insert_thumbnail(store::Connection& c, const Sha256& source, const Thumbnai
 }
 
 void erase_thumbnail(store::Connection& c, const Sha256& source, const ThumbnailSpec& s) {
-  c.exec(kEraseThumbnail, to_hex(source), s.width, s.height, static_cast<int>(s.method), static_cast<int>(s.animated));
+  c.put(kEraseThumbnail, to_hex(source), s.width, s.height, static_cast<int>(s.method), static_cast<int>(s.animated));
 }
 
 std::vector<Sha256> erase_thumbnails(store::Connection& c, const Sha256& source) {
   const auto results = c.all(kThumbnailResults, [](const store::Row& r) { return read_id(r.text(0)); }, to_hex(source));
-  c.exec(kEraseThumbnails, to_hex(source));
+  c.put(kEraseThumbnails, to_hex(source));
   std::vector<Sha256> unused;
   for (const auto& id : results) {
     if (drop_ref(c, id)) unused.push_back(id);
