@@ -41,12 +41,12 @@ std::vector<StoredDatum> account_data_between(store::Connection& c, std::string_
 
 void put_account_datum(store::Connection& c, std::string_view user, std::string_view room, std::string_view type,
                        const std::optional<std::string>& content, Position pos) {
-  c.exec(kPut, user, room, type, content, pos);
+  c.put(kPut, user, room, type, content, pos);
 }
 
 void delete_account_data(store::Connection& c, std::string_view user) {
-  c.exec(kDeleteAll, user);
-  c.exec(kDeleteRules, user);
+  c.put(kDeleteAll, user);
+  c.put(kDeleteRules, user);
 }
 
 std::optional<std::string> push_rules(store::Connection& c, std::string_view user) {
@@ -56,7 +56,7 @@ std::optional<std::string> push_rules(store::Connection& c, std::string_view use
 Position push_rules_pos(store::Connection& c, std::string_view user) { return c.one_i64(kRulesPos, user).value_or(0); }
 
 void put_push_rules(store::Connection& c, std::string_view user, std::string_view rules, Position pos) {
-  c.exec(kPutRules, user, rules, pos);
+  c.put(kPutRules, user, rules, pos);
 }
 
 }  // namespace haechi::messenger::repo

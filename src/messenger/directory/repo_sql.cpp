@@ -29,12 +29,12 @@ std::vector<std::int64_t> published_rooms(store::Connection& c) {
 
 void insert_alias(store::Connection& c, std::string_view alias, std::int64_t room_num, std::string_view creator,
                   WallMs now) {
-  c.exec(kInsertAlias, alias, room_num, creator, now);
+  c.put(kInsertAlias, alias, room_num, creator, now);
 }
 bool delete_alias(store::Connection& c, std::string_view alias) { return c.exec(kDeleteAlias, alias) > 0; }
-void move_aliases(store::Connection& c, std::int64_t from, std::int64_t to) { c.exec(kMoveAliases, from, to); }
+void move_aliases(store::Connection& c, std::int64_t from, std::int64_t to) { c.put(kMoveAliases, from, to); }
 void set_published(store::Connection& c, std::int64_t room_num, bool published) {
-  c.exec(kSetPublished, room_num, published);
+  c.put(kSetPublished, room_num, published);
 }
 
 }  // namespace haechi::messenger::repo::directory

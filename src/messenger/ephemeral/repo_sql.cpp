@@ -27,7 +27,7 @@ Position receipt_event_pos(store::Connection& c, std::int64_t room, std::string_
 
 void put_receipt(store::Connection& c, std::int64_t room, std::string_view user, std::string_view type,
                  std::string_view thread, const Receipt& r) {
-  c.exec(kPutReceipt, room, user, type, thread, r.event_id, r.event_pos, r.ts, r.pos);
+  c.put(kPutReceipt, room, user, type, thread, r.event_id, r.event_pos, r.ts, r.pos);
 }
 
 void each_presence(store::Connection& c, const std::function<void(StoredPresence)>& f) {
@@ -35,7 +35,7 @@ void each_presence(store::Connection& c, const std::function<void(StoredPresence
 }
 
 void put_presence(store::Connection& c, const StoredPresence& p) {
-  c.exec(kPutPresence, p.user, p.presence, p.status, p.active_ms);
+  c.put(kPutPresence, p.user, p.presence, p.status, p.active_ms);
 }
 
 }  // namespace haechi::messenger::repo

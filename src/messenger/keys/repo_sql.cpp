@@ -30,7 +30,8 @@ constexpr Sql kOneTimeKey{
     "SELECT key_json FROM one_time_keys WHERE user_id = $1 AND device_id = $2 AND algorithm = $3 AND key_id = $4"};
 constexpr Sql kLastSeq{"SELECT MAX(seq) FROM one_time_keys WHERE user_id = $1 AND device_id = $2"};
 constexpr Sql kAddOneTimeKey{
-    "INSERT INTO one_time_keys (user_id, device_id, algorithm, key_id, key_json, seq) VALUES ($1, $2, $3, $4, $5, $6)"};
+    "INSERT INTO one_time_keys (user_id, device_id, algorithm, key_id, key_json, seq) VALUES ($1, $2, $3, $4, $5, $6)",
+    store::Rows::Together};
 constexpr Sql kOldest{
     "SELECT key_id, key_json FROM one_time_keys WHERE user_id = $1 AND device_id = $2 AND algorithm = $3 "
     "ORDER BY seq LIMIT 1"};
@@ -79,7 +80,8 @@ constexpr Sql kSetUserSignaturePos{
 constexpr Sql kUserSignaturesAfter{"SELECT target_user, pos FROM user_signature_lists WHERE signer = $1 AND pos > $2"};
 constexpr Sql kJoinedRooms{"SELECT room_num FROM memberships WHERE user_id = $1 AND membership = 'join'"};
 
-constexpr Sql kAddToDevice{"INSERT INTO to_device (user_id, device_id, pos, event) VALUES ($1, $2, $3, $4)"};
+constexpr Sql kAddToDevice{"INSERT INTO to_device (user_id, device_id, pos, event) VALUES ($1, $2, $3, $4)",
+                           store::Rows::Together};
 constexpr Sql kToDevice{
     "SELECT pos, event FROM to_device WHERE user_id = $1 AND device_id = $2 AND pos > $3 AND pos <= $4 "
     "ORDER BY pos LIMIT $5"};
@@ -156,15 +158,15 @@ std::optional<DeviceKeyRow> device_keys_of(Connection& c, std::string_view user,
 
 void put_device_keys(Connection& c, std::string_view user, std::string_view device, std::string_view keys,
                      Position pos) {
-  c.exec(kPutDeviceKeys, user, device, keys, pos);
+  c.put(kPutDeviceKeys, user, device, keys, pos);
 }
 
 void delete_device(Connection& c, std::string_view user, std::string_view device) {
-  c.exec(kDeleteDeviceKeys, user, device);
-  c.exec(kDeleteOneTimeKeys, user, device);
-  c.exec(kDeleteFallbackKeys, user, device);
-  c.exec(kDeleteMail, user, device);
-  c.exec(kDeleteSignaturesOn, user, device);
+  c.put(kDeleteDeviceKeys, user, device);
+  c.put(kDeleteOneTimeKeys, user, device);
+  c.put(kDeleteFallbackKeys, user, device);
+  c.put(kDeleteMail, user, device);
+  c.put(kDeleteSignaturesOn, user, device);
 }
 
 std::vector<std::string> devices_of(Connection& c, std::string_view user) {
@@ -188,7 +190,7 @@ std::int64_t last_one_time_seq(Connection& c, std::string_view user, std::string
 
 void add_one_time_key(Connection& c, std::string_view user, std::string_view device, std::string_view algorithm,
                       std::string_view key_id, std::string_view json, std::int64_t seq) {
-  c.exec(kAddOneTimeKey, user, device, algorithm, key_id, json, seq);
+  c.put(kAddOneTimeKey, user, device, algorithm, key_id, json, seq);
 }
 
 std::optional<KeyRow> oldest_one_time_key(Connection& c, std::string_view user, std::string_view device,
@@ -198,7 +200,7 @@ std::optional<KeyRow> oldest_one_time_key(Connection& c, std::string_view user, 
 
 void delete_one_time_key(Connection& c, std::string_view user, std::string_view device, std::string_view algorithm,
                          std::string_view key_id) {
-  c.exec(kDeleteOneTimeKey, user, device, algorithm, key_id);
+  c.put(kDeleteOneTimeKey, user, device, algorithm, key_id);
 }
 
 std::vector<std::pair<std::string, std::int64_t>> one_time_key_counts(Connection& c, std::string_view user,
@@ -215,11 +217,11 @@ std::optional<FallbackRow> fallback_key(Connection& c, std::string_view user, st
 
 void put_fallback_key(Connection& c, std::string_view user, std::string_view device, std::string_view algorithm,
                       const KeyRow& key) {
-  c.exec(kPutFallback, user, device, algorithm, key.key_id, key.json);
+  c.put(kPutFallback, user, device, algorithm, key.key_id, key.json);
 }
 
 void mark_fallback_used(Connection& c, std::string_view user, std::string_view device, std::string_view algorithm) {
-  c.exec(kFallbackUsed, user, device, algorithm);
+  c.put(kFallbackUsed, user, device, algorithm);
 }
 
 std::vector<std::string> unused_fallback_algorithms(Connection& c, std::string_view user, std::string_view device) {
@@ -234,11 +236,11 @@ std::vector<CrossKeyRow> cross_signing_keys(Connection& c, std::string_view user
 
 void put_cross_signing_key(Connection& c, std::string_view user, std::string_view usage, std::string_view json,
                            Position pos) {
-  c.exec(kPutCrossKey, user, usage, json, pos);
+  c.put(kPutCrossKey, user, usage, json, pos);
 }
 
 void delete_cross_signing_key(Connection& c, std::string_view user, std::string_view usage) {
-  c.exec(kDeleteCrossKey, user, usage);
+  c.put(kDeleteCrossKey, user, usage);
 }
 
 std::vector<SignatureRow> signatures_on(Connection& c, std::string_view target_user, std::string_view viewer) {
@@ -251,28 +253,28 @@ bool put_signature(Connection& c, std::string_view target_user, const SignatureR
   const auto stored =
       c.one(kSignature, [](const Row& r) { return r.str(0); }, target_user, s.target_key, s.signer, s.signing_key_id);
   if (stored == s.signature) return false;
-  c.exec(kPutSignature, s.signer, target_user, s.target_key, s.signing_key_id, s.signature);
+  c.put(kPutSignature, s.signer, target_user, s.target_key, s.signing_key_id, s.signature);
   return true;
 }
 
 void delete_signatures_on(Connection& c, std::string_view target_user, std::string_view target_key) {
-  c.exec(kDeleteSignaturesOn, target_user, target_key);
+  c.put(kDeleteSignaturesOn, target_user, target_key);
 }
 
 void delete_own_signatures_by(Connection& c, std::string_view user, std::string_view signing_key_id) {
-  c.exec(kDeleteOwnSignaturesBy, user, signing_key_id);
+  c.put(kDeleteOwnSignaturesBy, user, signing_key_id);
 }
 
 // -- device lists -------------------------------------------------------------------
 
-void set_device_list_pos(Connection& c, std::string_view user, Position pos) { c.exec(kSetListPos, user, pos); }
+void set_device_list_pos(Connection& c, std::string_view user, Position pos) { c.put(kSetListPos, user, pos); }
 
 std::vector<ListChange> device_lists_after(Connection& c, Position after) {
   return c.all(kListsAfter, [](const Row& r) { return ListChange{r.str(0), r.i64(1)}; }, after);
 }
 
 void set_user_signature_pos(Connection& c, std::string_view signer, std::string_view target, Position pos) {
-  c.exec(kSetUserSignaturePos, signer, target, pos);
+  c.put(kSetUserSignaturePos, signer, target, pos);
 }
 
 std::vector<ListChange> user_signatures_after(Connection& c, std::string_view signer, Position after) {
@@ -287,7 +289,7 @@ std::vector<std::int64_t> joined_rooms(Connection& c, std::string_view user) {
 
 void add_to_device(Connection& c, std::string_view user, std::string_view device, Position pos,
                    std::string_view event) {
-  c.exec(kAddToDevice, user, device, pos, event);
+  c.put(kAddToDevice, user, device, pos, event);
 }
 
 std::vector<std::pair<Position, std::string>> to_device(Connection& c, std::string_view user, std::string_view device,
@@ -296,7 +298,7 @@ std::vector<std::pair<Position, std::string>> to_device(Connection& c, std::stri
 }
 
 void delete_to_device(Connection& c, std::string_view user, std::string_view device, Position upto) {
-  c.exec(kDeleteToDevice, user, device, upto);
+  c.put(kDeleteToDevice, user, device, upto);
 }
 
 // -- key backups ------------------------------------------------------------------------
@@ -315,25 +317,25 @@ std::int64_t last_backup_version(Connection& c, std::string_view user) {
 
 void add_backup_version(Connection& c, std::string_view user, std::int64_t version, std::string_view algorithm,
                         std::string_view auth_data) {
-  c.exec(kAddVersion, user, version, algorithm, auth_data);
+  c.put(kAddVersion, user, version, algorithm, auth_data);
 }
 
 void set_backup_auth_data(Connection& c, std::string_view user, std::int64_t version, std::string_view auth_data) {
-  c.exec(kSetAuthData, auth_data, user, version);
+  c.put(kSetAuthData, auth_data, user, version);
 }
 
 void set_backup_counters(Connection& c, std::string_view user, const BackupVersionRow& row) {
-  c.exec(kSetCounters, row.etag, row.count, user, row.version);
+  c.put(kSetCounters, row.etag, row.count, user, row.version);
 }
 
 void delete_backup_version(Connection& c, std::string_view user, std::int64_t version) {
-  c.exec(kDeleteVersion, user, version);
-  c.exec(kDeleteSessions, user, version);
+  c.put(kDeleteVersion, user, version);
+  c.put(kDeleteSessions, user, version);
 }
 
 void delete_all_backups(Connection& c, std::string_view user) {
-  c.exec(kDeleteVersions, user);
-  c.exec(kDeleteAllSessions, user);
+  c.put(kDeleteVersions, user);
+  c.put(kDeleteAllSessions, user);
 }
 
 std::vector<BackupSessionRow> backup_sessions(Connection& c, std::string_view user, std::int64_t version,
@@ -344,7 +346,7 @@ std::vector<BackupSessionRow> backup_sessions(Connection& c, std::string_view us
 }
 
 void put_backup_session(Connection& c, std::string_view user, std::int64_t version, const BackupSessionRow& s) {
-  c.exec(kPutSession, user, version, s.room_id, s.session_id, s.first_message_index, s.forwarded_count, s.is_verified,
+  c.put(kPutSession, user, version, s.room_id, s.session_id, s.first_message_index, s.forwarded_count, s.is_verified,
          s.session_data);
 }
 

@@ -58,7 +58,7 @@ void put_profile(store::Connection& c, std::string_view user, const json::object
   json::object others = fields;
   others.erase(kDisplayname);
   others.erase(kAvatarUrl);
-  c.exec(kPut, user, text_of(fields, kDisplayname), text_of(fields, kAvatarUrl), to_text(others), pos);
+  c.put(kPut, user, text_of(fields, kDisplayname), text_of(fields, kAvatarUrl), to_text(others), pos);
 }
 
 std::string like_contains(std::string_view term) {

@@ -23,7 +23,7 @@ void each_pusher(store::Connection& c, const std::function<void(Pusher)>& f) {
 }
 
 void put_pusher(store::Connection& c, const Pusher& p, Position pos) {
-  c.exec(kPut, p.user_id, p.app_id, p.pushkey, p.device_id, stored_definition(p), pos);
+  c.put(kPut, p.user_id, p.app_id, p.pushkey, p.device_id, stored_definition(p), pos);
 }
 
 std::int64_t delete_pusher(store::Connection& c, std::string_view user, std::string_view app_id,

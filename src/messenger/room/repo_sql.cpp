@@ -42,8 +42,10 @@ constexpr Sql kReserveNums{
     "ELSE (SELECT COALESCE(MAX(num), 0) + 1 FROM rooms) END WHERE id = 1"};
 constexpr Sql kNextNum{"SELECT next FROM room_numbers WHERE id = 1"};
 constexpr Sql kInsertRoom{"INSERT INTO rooms (num, room_id, version, creator, created_ms) VALUES ($1, $2, $3, $4, $5)"};
-constexpr Sql kInsertEvent{"INSERT INTO events (pos, room_num, event_id, pdu, extra) VALUES ($1, $2, $3, $4, $5)"};
-constexpr Sql kLogState{"INSERT INTO room_state_log (room_num, type, state_key, pos) VALUES ($1, $2, $3, $4)"};
+constexpr Sql kInsertEvent{"INSERT INTO events (pos, room_num, event_id, pdu, extra) VALUES ($1, $2, $3, $4, $5)",
+                           store::Rows::Together};
+constexpr Sql kLogState{"INSERT INTO room_state_log (room_num, type, state_key, pos) VALUES ($1, $2, $3, $4)",
+                        store::Rows::Together};
 constexpr Sql kSetState{
     "INSERT INTO room_state (room_num, type, state_key, pos) VALUES ($1, $2, $3, $4) "
     "ON CONFLICT (room_num, type, state_key) DO UPDATE SET pos = excluded.pos"};
@@ -53,7 +55,8 @@ constexpr Sql kSetMembership{
     "0"};
 constexpr Sql kInsertRelation{
     "INSERT INTO relations (parent_id, pos, room_num, rel_type, type, sender, relation_key) "
-    "VALUES ($1, $2, $3, $4, $5, $6, $7)"};
+    "VALUES ($1, $2, $3, $4, $5, $6, $7)",
+    store::Rows::Together};
 constexpr Sql kTouchThread{
     "INSERT INTO threads (room_num, root_id, latest_pos) VALUES ($1, $2, $3) "
     "ON CONFLICT (room_num, root_id) DO UPDATE SET latest_pos = excluded.latest_pos"};
@@ -241,37 +244,37 @@ void each_event_ref(Connection& c, Position after,
 }
 
 std::int64_t reserve_room_nums(Connection& c, std::int64_t count) {
-  c.exec(kReserveNums, count);
+  c.put(kReserveNums, count);
   return c.one_i64(kNextNum).value() - count;
 }
 void insert_room(Connection& c, const RoomRow& row, std::string_view creator, WallMs now) {
-  c.exec(kInsertRoom, row.num, row.room_id, row.version, creator, now);
+  c.put(kInsertRoom, row.num, row.room_id, row.version, creator, now);
 }
 void insert_event(Connection& c, Position pos, std::int64_t room, std::string_view event_id, std::string_view pdu,
                   std::string_view extra) {
-  c.exec(kInsertEvent, pos, room, event_id, pdu, extra);
+  c.put(kInsertEvent, pos, room, event_id, pdu, extra);
 }
 void set_state(Connection& c, std::int64_t room, std::string_view type, std::string_view key, Position pos) {
-  c.exec(kLogState, room, type, key, pos);
-  c.exec(kSetState, room, type, key, pos);
+  c.put(kLogState, room, type, key, pos);
+  c.put(kSetState, room, type, key, pos);
 }
 void set_membership(Connection& c, std::string_view user, std::int64_t room, std::string_view membership,
                     Position pos) {
-  c.exec(kSetMembership, user, room, membership, pos);
+  c.put(kSetMembership, user, room, membership, pos);
 }
 void insert_relation(Connection& c, std::int64_t room, Position pos, const Event& e) {
-  c.exec(kInsertRelation, e.relation->event_id, pos, room, e.relation->rel_type, e.type, e.sender, e.relation->key);
+  c.put(kInsertRelation, e.relation->event_id, pos, room, e.relation->rel_type, e.type, e.sender, e.relation->key);
 }
 void touch_thread(Connection& c, std::int64_t room, std::string_view root, Position pos) {
-  c.exec(kTouchThread, room, root, pos);
+  c.put(kTouchThread, room, root, pos);
 }
 std::optional<std::string> pdu_at(Connection& c, Position pos) {
   return c.one(kPduAt, [](const Row& r) { return r.str(0); }, pos);
 }
 void redact_event(Connection& c, Position pos, std::string_view redacted_pdu, std::string_view redacted_by) {
   const auto e = event_at(c, pos);
-  c.exec(kRedactEvent, pos, redacted_pdu, redacted_by);
-  if (e && e->relation) c.exec(kDropRelations, e->relation->event_id, pos);
+  c.put(kRedactEvent, pos, redacted_pdu, redacted_by);
+  if (e && e->relation) c.put(kDropRelations, e->relation->event_id, pos);
 }
 
 }  // namespace haechi::messenger::repo

@@ -28,7 +28,7 @@ Task<Result<std::string>> Filters::define(std::string user, json::object definit
     if (const auto known = c.one_i64(kFind, user, text)) return std::to_string(*known);
     const auto id = c.one_i64(kLast, user).value_or(-1) + 1;
     if (id >= kPerUserMax) return fail(Errc::TooLarge, "You have too many filters");
-    c.exec(kInsert, user, id, text);
+    c.put(kInsert, user, id, text);
     return std::to_string(id);
   });
 }

@@ -5,10 +5,12 @@
 using namespace haechi::messenger;
 
 TEST_CASE("a sync token survives being written and read") {
-  for (const SyncToken t : {SyncToken{}, SyncToken{1, 2, 3}, SyncToken{1'000'000'000'000, 1'700'000'000'000'000, 7}}) {
+  for (const SyncToken t : {SyncToken{}, SyncToken{1, 2, 3}, SyncToken{1'000'000'000'000, 1'700'000'000'000'000, 7},
+                            SyncToken{1, 2, 3, 4'294'967'295}}) {
     CHECK(SyncToken::parse(t.text()) == t);
   }
   CHECK(SyncToken{12, 34, 5}.text() == "s12_34_5");
+  CHECK(SyncToken{12, 34, 5, 6}.text() == "s12_34_5_6");
 }
 
 TEST_CASE("a sync token of a position alone has given every message up to there") {
@@ -24,7 +26,9 @@ TEST_CASE("what no server of ours wrote is not a sync token") {
                            "s1_2",
                            "s1_2_",
                            "s1__3",
-                           "s1_2_3_4",
+                           "s1_2_3_4_5",
+                           "s1_2_3_-4",
+                           "s1_2_3_4294967296",
                            "s1_-2_3",
                            "s1_2_-3",
                            "s1_2_3 ",
