@@ -141,23 +141,23 @@ std::vector<UserRecord> users_from(Connection& c, std::int64_t num, std::int64_t
 std::int64_t next_user_num(Connection& c) { return c.one_i64(kNextUserNum).value_or(1); }
 
 void insert_user(Connection& c, const UserRecord& u, const std::optional<std::string>& password_hash) {
-  c.exec(kInsertUser, u.user_id, u.num, static_cast<int>(u.kind), password_hash, u.created_ms, u.admin);
+  c.put(kInsertUser, u.user_id, u.num, static_cast<int>(u.kind), password_hash, u.created_ms, u.admin);
 }
 
 void update_user(Connection& c, const UserRecord& u) {
-  c.exec(kUpdateUser, u.admin, u.deactivated, u.locked, u.suspended, u.erased, u.user_id);
+  c.put(kUpdateUser, u.admin, u.deactivated, u.locked, u.suspended, u.erased, u.user_id);
 }
 
 void set_password(Connection& c, std::string_view user_id, const std::optional<std::string>& password_hash) {
-  c.exec(kSetPassword, password_hash, user_id);
+  c.put(kSetPassword, password_hash, user_id);
 }
 
 void swap_password(Connection& c, std::string_view user_id, std::string_view old, std::string_view fresh) {
-  c.exec(kSwapPassword, fresh, user_id, old);
+  c.put(kSwapPassword, fresh, user_id, old);
 }
 
 void set_leave_pending(Connection& c, std::string_view user_id, bool pending) {
-  c.exec(kSetLeavePending, pending, user_id);
+  c.put(kSetLeavePending, pending, user_id);
 }
 
 std::vector<LeavingUser> leaving_users(Connection& c) {
@@ -171,7 +171,7 @@ std::optional<Device> device(Connection& c, std::string_view user_id, std::strin
 std::vector<Device> devices(Connection& c, std::string_view user_id) { return c.all(kDevices, device_of, user_id); }
 
 void insert_device(Connection& c, const Device& d) {
-  c.exec(kInsertDevice, d.user_id, d.device_id, d.display_name, d.created_ms);
+  c.put(kInsertDevice, d.user_id, d.device_id, d.display_name, d.created_ms);
 }
 
 bool rename_device(Connection& c, std::string_view user_id, std::string_view device_id,
@@ -181,7 +181,7 @@ bool rename_device(Connection& c, std::string_view user_id, std::string_view dev
 
 void set_last_seen(Connection& c, std::string_view user_id, std::string_view device_id, WallMs at,
                    std::string_view ip) {
-  c.exec(kSetLastSeen, at, ip, user_id, device_id);
+  c.put(kSetLastSeen, at, ip, user_id, device_id);
 }
 
 bool delete_device(Connection& c, std::string_view user_id, std::string_view device_id) {
@@ -193,12 +193,12 @@ std::optional<TokenRow> token(Connection& c, const Sha256& hash) { return c.one(
 bool session_exists(Connection& c, std::int64_t id) { return c.one_i64(kSessionExists, id).has_value(); }
 
 void insert_session(Connection& c, const Session& s, WallMs now) {
-  c.exec(kInsertSession, s.id, s.user_id, s.device_id, now);
+  c.put(kInsertSession, s.id, s.user_id, s.device_id, now);
 }
 
 void delete_session_of(Connection& c, std::string_view user_id, std::string_view device_id) {
-  c.exec(kDeleteTokensOf, user_id, device_id);
-  c.exec(kDeleteSessionOf, user_id, device_id);
+  c.put(kDeleteTokensOf, user_id, device_id);
+  c.put(kDeleteSessionOf, user_id, device_id);
 }
 
 bool advance_session(Connection& c, std::int64_t id, std::int64_t generation) {
@@ -207,15 +207,15 @@ bool advance_session(Connection& c, std::int64_t id, std::int64_t generation) {
 
 void insert_token(Connection& c, const Sha256& hash, std::int64_t session_id, TokenKind kind, std::int64_t generation,
                   std::optional<WallMs> expires_ms) {
-  c.exec(kInsertToken, blob(hash), session_id, static_cast<int>(kind), generation, expires_ms);
+  c.put(kInsertToken, blob(hash), session_id, static_cast<int>(kind), generation, expires_ms);
 }
 
 void delete_tokens_older(Connection& c, std::int64_t session_id, TokenKind kind, std::int64_t generation) {
-  c.exec(kDeleteTokensOlder, session_id, static_cast<int>(kind), generation);
+  c.put(kDeleteTokensOlder, session_id, static_cast<int>(kind), generation);
 }
 
 void delete_tokens_newer(Connection& c, std::int64_t session_id, std::int64_t generation) {
-  c.exec(kDeleteTokensNewer, session_id, generation);
+  c.put(kDeleteTokensNewer, session_id, generation);
 }
 
 std::optional<RegistrationToken> registration_token(Connection& c, std::string_view token) {
@@ -227,7 +227,7 @@ std::vector<RegistrationToken> registration_tokens(Connection& c) {
 }
 
 void put_registration_token(Connection& c, const RegistrationToken& t, WallMs now) {
-  c.exec(kPutRegistrationToken, t.token, t.uses_allowed, t.completed, t.expires_ms, now);
+  c.put(kPutRegistrationToken, t.token, t.uses_allowed, t.completed, t.expires_ms, now);
 }
 
 bool delete_registration_token(Connection& c, std::string_view token) {
@@ -239,19 +239,19 @@ bool use_registration_token(Connection& c, std::string_view token, WallMs now) {
 }
 
 void insert_login_token(Connection& c, const Sha256& hash, std::string_view user_id, WallMs expires_ms, WallMs now) {
-  c.exec(kExpireLoginTokens, now);
-  c.exec(kInsertLoginToken, blob(hash), user_id, expires_ms);
+  c.put(kExpireLoginTokens, now);
+  c.put(kInsertLoginToken, blob(hash), user_id, expires_ms);
 }
 
 std::optional<std::string> take_login_token(Connection& c, const Sha256& hash, WallMs now) {
   auto user_id = c.one(kLoginToken, first_text, blob(hash), now);
-  if (user_id) c.exec(kDeleteLoginToken, blob(hash));
+  if (user_id) c.put(kDeleteLoginToken, blob(hash));
   return user_id;
 }
 
 void insert_openid_token(Connection& c, const Sha256& hash, std::string_view user_id, WallMs expires_ms, WallMs now) {
-  c.exec(kExpireOpenId, now);
-  c.exec(kInsertOpenId, blob(hash), user_id, expires_ms);
+  c.put(kExpireOpenId, now);
+  c.put(kInsertOpenId, blob(hash), user_id, expires_ms);
 }
 
 std::optional<std::string> openid_user(Connection& c, const Sha256& hash, WallMs now) {
@@ -259,8 +259,8 @@ std::optional<std::string> openid_user(Connection& c, const Sha256& hash, WallMs
 }
 
 void delete_small_tokens(Connection& c, std::string_view user_id) {
-  c.exec(kDeleteLoginTokensOf, user_id);
-  c.exec(kDeleteOpenIdOf, user_id);
+  c.put(kDeleteLoginTokensOf, user_id);
+  c.put(kDeleteOpenIdOf, user_id);
 }
 
 }  // namespace haechi::identity::repo

@@ -347,7 +347,7 @@ std::vector<BackupSessionRow> backup_sessions(Connection& c, std::string_view us
 
 void put_backup_session(Connection& c, std::string_view user, std::int64_t version, const BackupSessionRow& s) {
   c.put(kPutSession, user, version, s.room_id, s.session_id, s.first_message_index, s.forwarded_count, s.is_verified,
-         s.session_data);
+        s.session_data);
 }
 
 std::int64_t delete_backup_sessions(Connection& c, std::string_view user, std::int64_t version,
