@@ -249,6 +249,8 @@ class RealLoad final : public Load {
     f.unreadable = n(v.unreadable());
     f.client_errors = n(v.client_errors());
     f.write_outage_s = v.write_outage_s;
+    f.outage_from = v.outage_from;
+    f.outage_until = v.outage_until;
     f.clients_moved_s = v.clients_moved_after_database_s.value_or(0);
     f.clients_moved_from_fault_s = v.clients_moved_s.value_or(0);
     f.attempted = n(v.attempted);

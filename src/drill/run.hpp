@@ -73,6 +73,7 @@ struct Figures {
   std::int64_t unreadable = 0;     ///< acknowledged uploads that cannot be read, or differ
   std::int64_t client_errors = 0;  ///< failures shown to clients of sites that were not lost
   double write_outage_s = 0;       ///< the longest time without any acknowledged send, from the fault on
+  Nanos outage_from = 0, outage_until = 0;  ///< when that was
   double clients_moved_s = 0;  ///< from the database's return (end of the outage) until every client of the lost site
                                ///< had a send acknowledged elsewhere; infinite when one never had
   double clients_moved_from_fault_s = 0;  ///< the same from the loss of the site
