@@ -19,6 +19,7 @@ struct Question {
   std::string body;
   std::string content_type;
   Duration timeout = std::chrono::seconds(1);
+  bool connect_only = false;  ///< whether anybody listens there; nothing is sent
 };
 
 struct Answer {

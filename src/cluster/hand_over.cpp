@@ -10,30 +10,46 @@ using std::chrono::milliseconds;
 constexpr auto kLook = milliseconds(20);
 constexpr auto kWakeAgain = milliseconds(300);
 
+/// What the errands of one hand-over tell each other.
+struct Move {
+  std::optional<Answer> answer;  ///< Patroni's
+  bool over = false;
+};
+
 /// Patroni answers only when all is over; what happens is seen in etcd before.
-Task<void> request(Dcs& dcs, const Site& site, std::string leader, std::string candidate, std::optional<Answer>& out,
+Task<void> request(Dcs& dcs, const Site& site, std::string leader, std::string candidate, Move& move,
                    Duration at_most) {
-  out = co_await dcs.asker().ask({.method = "POST",
-                                  .url = site.patroni + "/switchover",
-                                  .body = to_text(json::object{{"leader", leader}, {"candidate", candidate}}),
-                                  .content_type = "application/json",
-                                  .timeout = at_most});
+  move.answer = co_await dcs.asker().ask({.method = "POST",
+                                          .url = site.patroni + "/switchover",
+                                          .body = to_text(json::object{{"leader", leader}, {"candidate", candidate}}),
+                                          .content_type = "application/json",
+                                          .timeout = at_most});
 }
 
 Task<void> wake(Dcs& dcs, const Site& site, std::int64_t loop_wait) { co_await dcs.wake(site, loop_wait); }
 
-/// Until the old leader shuts its database down; then `look_away` looks once more, so that its next look
-/// falls after the moment in which nobody leads: a member that sees that moment pauses for two seconds.
-Task<void> await_stop(Loop& loop, Dcs& dcs, const Site& old_site, const Site* look_away, std::int64_t loop_wait,
-                      const bool& over) {
-  while (!over) {
-    const auto answer = co_await dcs.asker().ask({.url = old_site.patroni + "/patroni", .timeout = milliseconds(500)});
-    const auto o = parse_json_object(answer.body);
-    if (o && get_string(*o, "state") == "stopping") {
-      if (look_away && !over) co_await dcs.wake(*look_away, loop_wait);
-      co_return;
+/// Watches the old leader go. When its database begins to shut down, `third` looks once more, so that its next
+/// look falls after the moment in which nobody leads: a member that sees that moment pauses for two seconds.
+/// When the database has shut down, having sent all it wrote, the leader key is released for it: Patroni itself
+/// looks whether that is so only once a second.
+Task<void> see_off(Loop& loop, Dcs& dcs, View before, const Site* third, const Move& move) {
+  const auto* site = find_site(dcs.sites(), before.leader_site());
+  bool stopping = false;
+  for (; !move.over; co_await loop.sleep(kLook)) {
+    if (!stopping) {
+      const auto answer = co_await dcs.asker().ask({.url = site->patroni + "/patroni", .timeout = milliseconds(500)});
+      const auto o = parse_json_object(answer.body);
+      stopping = o && get_string(*o, "state") == "stopping";
+      if (stopping && third && !move.over) co_await dcs.wake(*third, before.loop_wait);
     }
-    co_await loop.sleep(kLook);
+    if (!stopping || move.over) continue;
+    const auto listens = co_await dcs.asker().ask(
+        {.url = "http://" + site->postgresql, .timeout = milliseconds(300), .connect_only = true});
+    if (listens.how != Answer::How::Refused) continue;
+    const auto seen = co_await dcs.view(Quorum::Yes);
+    if (!seen || move.over) continue;
+    if (seen->leader != before.leader) co_return;
+    if (co_await dcs.release_leader(before.leader, seen->leader_index) == Changed::Yes) co_return;
   }
 }
 
@@ -50,17 +66,16 @@ Task<Result<>> hand_over(Loop& loop, Dcs& dcs, View before, std::string candidat
   }
 
   const auto until = loop.now() + at_most;
-  std::optional<Answer> answer;
-  bool over = false;
+  Move move;
   Scope errands;
-  errands.spawn(request(dcs, *from, before.leader, candidate, answer, at_most));
-  errands.spawn(await_stop(loop, dcs, *from, third, before.loop_wait, over));
+  errands.spawn(request(dcs, *from, before.leader, candidate, move, at_most));
+  errands.spawn(see_off(loop, dcs, before, third, move));
 
   Result<> result = fail(Errc::Timeout, "the database was not handed over in time");
   auto next_wake = loop.now();
   while (loop.now() < until) {
-    if (answer && !answer->ok() && answer->answered()) {
-      result = fail(Errc::Conflict, "Patroni refuses the hand-over: " + answer->body.substr(0, 200));
+    if (move.answer && !move.answer->ok() && move.answer->answered()) {
+      result = fail(Errc::Conflict, "Patroni refuses the hand-over: " + move.answer->body.substr(0, 200));
       break;
     }
     const auto seen = co_await dcs.view(Quorum::No);
@@ -74,7 +89,7 @@ Task<Result<>> hand_over(Loop& loop, Dcs& dcs, View before, std::string candidat
     }
     co_await loop.sleep(kLook);
   }
-  over = true;
+  move.over = true;
   if (result && third) co_await dcs.wake(*third, before.loop_wait);
   // The third member may have looked a moment before the new leader was ready to feed it.
   if (result && third) {
