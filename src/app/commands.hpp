@@ -12,6 +12,7 @@ void add_user(CLI::App& cli, int& code);
 void add_config(CLI::App& cli, int& code);
 void add_vault(CLI::App& cli, int& code);
 void add_settings(CLI::App& cli, int& code);
+void add_backup(CLI::App& cli, int& code);
 void add_sites(CLI::App& cli, int& code);
 void add_drill(CLI::App& cli, int& code);
 

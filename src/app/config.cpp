@@ -197,6 +197,14 @@ class Check {
     return std::string(trim(text));
   }
 
+  /// Of a secret that a file or the vault may hold. What the vault holds is read once the store is open.
+  Result<> from_vault(std::string_view key, const std::string& name, const std::string& file_path) const {
+    if (name.empty()) return {};
+    if (!file_path.empty()) return complain(key, "stands beside a file for the same secret: one of both");
+    if (c_.vault.key_file.empty()) return complain(key, "needs vault.key_file");
+    return {};
+  }
+
   Result<> server_name() const {
     if (!c_.server_name.empty() || from_outside_) return {};
     return has_file_
@@ -220,17 +228,19 @@ class Check {
 
   Result<> registration() const {
     auto& r = c_.registration;
-    if (r.mode == Registration::SharedSecret && r.shared_secret_file.empty()) {
-      return complain("registration.mode", "\"shared_secret\" needs registration.shared_secret_file");
+    if (r.mode == Registration::SharedSecret && r.shared_secret_file.empty() && r.shared_secret_name.empty()) {
+      return complain("registration.mode", "\"shared_secret\" needs registration.shared_secret_file or shared_secret");
     }
+    TRY_DO(from_vault("registration.shared_secret", r.shared_secret_name, r.shared_secret_file));
     TRY(r.shared_secret, secret("registration.shared_secret_file", r.shared_secret_file));
     return {};
   }
 
   Result<> turn() const {
-    if (c_.turn.shared_secret_file.empty() && !c_.turn.uris.empty()) {
-      return complain("turn.uris", "needs turn.shared_secret_file beside it");
+    if (c_.turn.shared_secret_file.empty() && c_.turn.shared_secret_name.empty() && !c_.turn.uris.empty()) {
+      return complain("turn.uris", "needs turn.shared_secret_file or turn.shared_secret beside it");
     }
+    TRY_DO(from_vault("turn.shared_secret", c_.turn.shared_secret_name, c_.turn.shared_secret_file));
     TRY(c_.turn.shared_secret, secret("turn.shared_secret_file", c_.turn.shared_secret_file));
     return {};
   }
@@ -273,11 +283,13 @@ class Check {
       return complain("blobs.store", "\"local\" needs store.engine = \"sqlite\": other nodes could not read the media");
     }
     if (b.place != BlobPlace::S3) return {};
+    TRY_DO(from_vault("blobs.s3_secret_key", b.s3_secret_key_name, b.s3_secret_key_file));
+    const auto& secret_from = b.s3_secret_key_name.empty() ? b.s3_secret_key_file : b.s3_secret_key_name;
     const std::pair<std::string_view, const std::string&> needed[] = {{"s3_endpoint", b.s3_endpoint},
                                                                       {"s3_region", b.s3_region},
                                                                       {"s3_bucket", b.s3_bucket},
                                                                       {"s3_access_key", b.s3_access_key},
-                                                                      {"s3_secret_key_file", b.s3_secret_key_file}};
+                                                                      {"s3_secret_key_file", secret_from}};
     for (const auto& [key, value] : needed) {
       if (value.empty()) return complain("blobs.store", fmt::format("\"s3\" needs blobs.{} beside it", key));
     }
@@ -324,8 +336,14 @@ Result<> apply_flags(Config& c, const Flags& f) {
     }
     c.server_name = *f.server_name;
   }
-  if (f.open_registration) c.registration.mode = Registration::Open;
-  if (f.no_rate_limits) c.rate_limits.enabled = false;
+  if (f.open_registration) {
+    c.registration.mode = Registration::Open;
+    c.from_flags.push_back("registration.mode");
+  }
+  if (f.no_rate_limits) {
+    c.rate_limits.enabled = false;
+    c.from_flags.push_back("rate_limits.enabled");
+  }
   return {};
 }
 
@@ -369,6 +387,32 @@ Result<Config> load_config(const Flags& flags) {
   const Lines none;
   TRY_DO(Check(config, "flags", none, false, flags.from_outside).all());
   return config;
+}
+
+Result<> check_settings(const Config& c) {
+  const auto& r = c.registration;
+  const bool secret = !r.shared_secret_file.empty() || !r.shared_secret_name.empty();
+  if (r.mode == Registration::SharedSecret && !secret) {
+    return fail(Errc::Invalid, "registration.mode = \"shared_secret\" needs registration.shared_secret = \"vault:NAME\"");
+  }
+  if (!c.turn.uris.empty() && c.turn.shared_secret_file.empty() && c.turn.shared_secret_name.empty()) {
+    return fail(Errc::Invalid, "turn.uris needs turn.shared_secret = \"vault:NAME\"");
+  }
+  return {};
+}
+
+std::optional<Leaf> parse_leaf(std::string_view text) {
+  // A bare word is a text: `haechi settings set registration.mode open`.
+  for (const bool quote : {false, true}) {
+    std::string line = "value = ";
+    if (quote) append_json_string(line, text);
+    else line += text;
+    const auto parsed = toml::parse(line);
+    if (!parsed || parsed.table().size() != 1) continue;
+    const auto* node = parsed.table().get("value");
+    if (node) return leaf_of(*node);
+  }
+  return std::nullopt;
 }
 
 std::string config_example() {

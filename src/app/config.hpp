@@ -17,6 +17,9 @@ enum class Engine { Sqlite, Postgresql };
 enum class BlobPlace { Unset, Local, Database, S3 };
 enum class Registration { Closed, Token, Open, SharedSecret };
 
+/// "vault:NAME" in place of a secret: what the vault holds under that name.
+inline constexpr std::string_view kVaultPrefix = "vault:";
+
 struct RateConfig {
   double per_second = 0;
   double burst = 0;
@@ -51,7 +54,8 @@ struct Config {
     std::string s3_bucket;
     std::string s3_access_key;
     std::string s3_secret_key_file;
-    std::string s3_secret_key;  ///< what the file holds
+    std::string s3_secret_key_name;  ///< "vault:NAME", in place of a file
+    std::string s3_secret_key;       ///< what the file or the vault holds
   } blobs;
 
   struct Vault {
@@ -69,7 +73,8 @@ struct Config {
     Registration mode = Registration::Closed;
     bool guest_access = false;
     std::string shared_secret_file;
-    std::string shared_secret;  ///< what the file holds
+    std::string shared_secret_name;  ///< "vault:NAME", in place of a file
+    std::string shared_secret;       ///< what the file or the vault holds
   } registration;
 
   struct Password {
@@ -108,7 +113,8 @@ struct Config {
   struct Turn {
     std::vector<std::string> uris;
     std::string shared_secret_file;
-    std::string shared_secret;  ///< what the file holds
+    std::string shared_secret_name;  ///< "vault:NAME", in place of a file
+    std::string shared_secret;       ///< what the file or the vault holds
     std::int64_t lifetime_s = 86'400;
   } turn;
 
@@ -136,6 +142,9 @@ struct Config {
     std::string support_matrix_id;
   } well_known;
 
+  /// Keys that flags have set: nothing goes over them.
+  std::vector<std::string> from_flags;
+
   /// The address that clients are told: public_base_url, else the one listened on.
   std::string base_url() const;
   /// `node`, else "ADDR:PORT".
@@ -162,6 +171,9 @@ Result<Config> load_config(const Flags& flags);
 
 /// As load_config, from text; `name` stands for the file in messages.
 Result<Config> parse_config(std::string_view toml, std::string_view name, const Flags& flags = {});
+
+/// What has to hold between settings, once those of the database are in.
+Result<> check_settings(const Config& config);
 
 /// A TOML file with every key, its meaning and its default.
 std::string config_example();

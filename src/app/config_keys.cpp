@@ -50,6 +50,10 @@ bool is_plain_name(std::string_view s) {
          std::ranges::all_of(s, [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'; });
 }
 
+bool is_vault_name_or_empty(std::string_view s) {
+  return s.empty() || (s.starts_with(kVaultPrefix) && s.size() > kVaultPrefix.size());
+}
+
 bool is_range(std::string_view s) {
   const auto slash = s.find('/');
   const std::string address(s.substr(0, slash));
@@ -266,6 +270,8 @@ std::vector<Key> make_keys() {
   t.text("blobs.s3_access_key", "", "an access key id", AT(blobs.s3_access_key), any);
   t.text("blobs.s3_secret_key_file", "A file that holds the secret key.", "the path of a file",
          AT(blobs.s3_secret_key_file), any);
+  t.text("blobs.s3_secret_key", "Or \"vault:NAME\": the secret of that name in the vault (haechi vault set NAME).",
+         "\"vault:NAME\"", AT(blobs.s3_secret_key_name), is_vault_name_or_empty);
 
   t.text(
       "vault.key_file",
@@ -288,6 +294,8 @@ std::vector<Key> make_keys() {
                          AT(registration.mode));
   t.text("registration.shared_secret_file", "A file that holds the secret, for mode \"shared_secret\".",
          "the path of a file", AT(registration.shared_secret_file), any);
+  t.text("registration.shared_secret", "Or \"vault:NAME\".", "\"vault:NAME\"", AT(registration.shared_secret_name),
+         is_vault_name_or_empty);
   t.flag("registration.guest_access", "Whether guests may come without an account.", AT(registration.guest_access));
 
   t.integer("password.memory_mib", "The cost of a password hash (argon2id). Stored hashes follow at the next log-in.",
@@ -324,6 +332,8 @@ std::vector<Key> make_keys() {
          "a list of URIs such as [\"turn:turn.example.org?transport=udp\"]", AT(turn.uris), is_turn_uri);
   t.text("turn.shared_secret_file", "A file that holds the secret shared with them.", "the path of a file",
          AT(turn.shared_secret_file), any);
+  t.text("turn.shared_secret", "Or \"vault:NAME\".", "\"vault:NAME\"", AT(turn.shared_secret_name),
+         is_vault_name_or_empty);
   t.integer("turn.lifetime_s", "How long their credentials are good.", 60, 30 * 86'400, AT(turn.lifetime_s));
 
   t.bytes("limits.header_bytes_max", "Request line and headers together.", 1024, AT(limits.header_bytes_max));

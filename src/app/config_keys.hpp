@@ -27,6 +27,8 @@ struct Key {
 };
 
 std::span<const Key> config_keys();
+/// A value as TOML writes it, or a bare word; nothing when it is neither.
+std::optional<Leaf> parse_leaf(std::string_view text);
 
 /// A key of one [[sites]] entry.
 struct SiteKey {

@@ -28,6 +28,7 @@ int main(int argc, char** argv) {
   app::add_config(cli, code);
   app::add_vault(cli, code);
   app::add_settings(cli, code);
+  app::add_backup(cli, code);
   app::add_sites(cli, code);
   app::add_drill(cli, code);
   cli.add_subcommand("version", "Print the version")->callback([] { std::puts("haechi " HAECHI_VERSION); });

@@ -7,6 +7,8 @@
 #include "app/node_file.hpp"
 #include "app/parts.hpp"
 #include "app/server_name.hpp"
+#include "app/settings.hpp"
+#include "app/vault.hpp"
 #include "base/log.hpp"
 #include "base/metrics.hpp"
 #include "base/random.hpp"
@@ -202,15 +204,18 @@ struct Node::Parts {
 Node::Node(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 Node::~Node() = default;
 
-Result<std::unique_ptr<Node>> Node::create(const Config& config) {
+Result<std::unique_ptr<Node>> Node::create(const Config& given) {
   auto p = std::make_unique<Parts>();
-  p->config = config;
+  p->config = given;
+  const auto& config = p->config;
   p->admin_token = p->random.text(40);
 
   TRY(p->db, open_store(config));
   const auto steps = all_migrations();
   TRY_DO(store::migrate(*p->db, steps));
   TRY_DO(check_server_name(*p->db, config.server_name));
+  TRY_DO(apply_stored_settings(*p->db, p->config));
+  TRY_DO(resolve_secrets(*p->db, p->config));
   p->readers = std::make_unique<store::Readers>(p->loop, *p->db, 2, 100'000);
   journal::Options journal_options;
   journal_options.keys_remembered_min = static_cast<std::size_t>(config.retention.idempotency_keys);

@@ -3,6 +3,8 @@
 #include <filesystem>
 
 #include "app/server_name.hpp"
+#include "app/settings.hpp"
+#include "app/vault.hpp"
 #include "blob/media.hpp"
 #include "journal/journal.hpp"
 #include "messenger/migrations.hpp"
@@ -21,10 +23,21 @@ Result<std::unique_ptr<store::Database>> open_store(const Config& config) {
                                .password = config.store.password});
 }
 
+Result<std::unique_ptr<store::Database>> open_schema(const Config& config) {
+  auto db = open_store(config);
+  if (!db && db.error().is(Errc::Conflict)) {
+    return fail(Errc::Conflict, "a node uses the data folder " + config.data + ": stop it first");
+  }
+  if (!db) return db;
+  const auto steps = all_migrations();
+  TRY_DO(store::migrate(**db, steps));
+  return db;
+}
+
 std::vector<store::Migration> all_migrations() {
   std::vector<store::Migration> all;
   for (const auto steps : {node_migrations(), journal::Journal::migrations(), identity::Identity::migrations(),
-                           blob::Media::migrations(), messenger::migrations()}) {
+                           blob::Media::migrations(), messenger::migrations(), vault::migrations(), settings::migrations()}) {
     all.insert(all.end(), steps.begin(), steps.end());
   }
   return all;

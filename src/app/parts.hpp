@@ -14,6 +14,9 @@ namespace haechi::app {
 /// process that shares it with nobody.
 Result<std::unique_ptr<store::Database>> open_store(const Config& config);
 
+/// The same with its schema brought up to date: for commands. Says so where a node is in the way.
+Result<std::unique_ptr<store::Database>> open_schema(const Config& config);
+
 /// Every module's schema, in the order of need.
 std::vector<store::Migration> all_migrations();
 
