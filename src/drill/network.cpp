@@ -2,27 +2,21 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
-#include <linux/if_tun.h>
-#include <net/if.h>
-#include <net/route.h>
-#include <netinet/in.h>
 #include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/ioctl.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 #include <queue>
 
+#include "drill/devices.hpp"
+
 namespace haechi::drill {
 namespace {
 
-constexpr int kMtu = 16'000;
-constexpr int kQueuePackets = 10'000;
 constexpr std::size_t kPacketMax = 70'000;
 /// Bytes that may be under way on slow wires; a narrow pipe's own bound is reached long before.
 constexpr std::size_t kDelayedBytesMax = 256u << 20;
@@ -37,59 +31,8 @@ Result<> elsewhere(const std::function<Result<>()>& f) {
   return result;
 }
 
-sockaddr address_of(const std::string& text) {
-  sockaddr_in in{};
-  in.sin_family = AF_INET;
-  inet_pton(AF_INET, text.c_str(), &in.sin_addr);
-  sockaddr out{};
-  std::memcpy(&out, &in, sizeof in);
-  return out;
-}
-
-ifreq request(const char* device) {
-  ifreq r{};
-  std::strncpy(r.ifr_name, device, IFNAMSIZ - 1);
-  return r;
-}
-
-Result<> bring_up(int socket, const char* device) {
-  ifreq r = request(device);
-  if (ioctl(socket, SIOCGIFFLAGS, &r) != 0) return failed(device);
-  r.ifr_flags = static_cast<short>(r.ifr_flags | IFF_UP | IFF_RUNNING);
-  if (ioctl(socket, SIOCSIFFLAGS, &r) != 0) return failed(device);
-  return {};
-}
-
-Result<Fd> make_tun(const std::string& address) {
-  Fd tun(open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC));
-  if (!tun) return failed("/dev/net/tun");
-  // The kernel leaves checksums and the cutting into segments to whoever needs them: nobody here does.
-  ifreq r = request("site0");
-  r.ifr_flags = static_cast<short>(IFF_TUN | IFF_NO_PI | IFF_VNET_HDR);
-  if (ioctl(tun.get(), TUNSETIFF, &r) != 0) return failed("a TUN device");
-  if (ioctl(tun.get(), TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4) != 0) return failed("TUN offload");
-
-  const Fd control(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  r = request("site0");
-  r.ifr_addr = address_of(address);
-  if (ioctl(control.get(), SIOCSIFADDR, &r) != 0) return failed("address " + address);
-  r = request("site0");
-  r.ifr_mtu = kMtu;
-  if (ioctl(control.get(), SIOCSIFMTU, &r) != 0) return failed("MTU");
-  r = request("site0");
-  r.ifr_qlen = kQueuePackets;
-  if (ioctl(control.get(), SIOCSIFTXQLEN, &r) != 0) return failed("queue of the TUN device");
-  TRY_DO(bring_up(control.get(), "site0"));
-  TRY_DO(bring_up(control.get(), "lo"));
-  rtentry route{};
-  route.rt_dst = address_of("0.0.0.0");
-  route.rt_genmask = address_of("0.0.0.0");
-  std::string device = "site0";
-  route.rt_dev = device.data();
-  route.rt_flags = RTF_UP;
-  if (ioctl(control.get(), SIOCADDRT, &route) != 0 && errno != EEXIST) return failed("route");
-  return tun;
-}
+/// The device that leads from one namespace straight to another.
+std::string pair_name(int to) { return "to" + std::to_string(to); }
 
 }  // namespace
 
@@ -139,6 +82,7 @@ Result<std::unique_ptr<Network>> Network::create(std::vector<std::string> addres
     }));
     net->spaces_.push_back(std::move(space));
   }
+  TRY_DO(net->join_directly());
   net->wires_ = std::make_unique<Wire[]>(net->spaces_.size() * net->spaces_.size());
   net->buffer_.resize(kPacketMax);
   net->stop_ = Fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -158,7 +102,48 @@ Result<> Network::enter(int index) const {
   return {};
 }
 
-void Network::set(int from, int to, const Wire::State& state) { wire(from, to).set(state); }
+Result<> Network::join_directly() {
+  for (int from = 0; from < size(); ++from) {
+    for (int to = from + 1; to < size(); ++to) {
+      Result<> joined;
+      TRY_DO(elsewhere([&]() -> Result<> {
+        TRY_DO(enter(from));
+        joined = make_pair(pair_name(to), pair_name(from), namespace_fd(to));
+        return joined ? bring_up(pair_name(to)) : Result<>{};
+      }));
+      // A kernel without such devices: every packet takes the router's way.
+      if (!joined) return {};
+      TRY_DO(elsewhere([&]() -> Result<> {
+        TRY_DO(enter(to));
+        return bring_up(pair_name(from));
+      }));
+    }
+  }
+  direct_ = true;
+  for (int from = 0; from < size(); ++from) {
+    for (int to = 0; to < size(); ++to) {
+      if (from != to) TRY_DO(lead(from, to, true));
+    }
+  }
+  return {};
+}
+
+Result<> Network::lead(int from, int to, bool directly) const {
+  return elsewhere([&]() -> Result<> {
+    TRY_DO(enter(from));
+    const auto& address = spaces_[static_cast<std::size_t>(to)].address;
+    return directly ? add_host_route(address, pair_name(to)) : remove_host_route(address, pair_name(to));
+  });
+}
+
+Result<> Network::set(int from, int to, const Wire::State& state) {
+  // First the wire: what meets it on the way there must already find the new state.
+  const Wire::State before = wire(from, to).state();
+  wire(from, to).set(state);
+  const bool open = state == Wire::State{};
+  if (!direct_ || open == (before == Wire::State{})) return {};
+  return lead(from, to, open);
+}
 
 Network::Counts Network::counts() const { return {packets_.load(), bytes_.load(), dropped_.load()}; }
 
@@ -199,6 +184,9 @@ void Network::carry() {
   prctl(PR_SET_NAME, "router");
   // A millisecond link should be a millisecond, not one and the timer's slack.
   prctl(PR_SET_TIMERSLACK, 1000);
+  // Packets should be late because a link is slow, not because this thread waited for a core.
+  const sched_param first{.sched_priority = 1};
+  sched_setscheduler(0, SCHED_RR, &first);
   const Fd poll(epoll_create1(EPOLL_CLOEXEC));
   const auto watch = [&](int fd, int index) {
     epoll_event event{.events = EPOLLIN, .data = {.fd = index}};

@@ -1,9 +1,11 @@
 #pragma once
 // The networks of a drill on one machine: each site and the clients have a network
-// namespace of their own with one TUN device, and one thread carries the packets
-// between them. So a link is cut, slowed or healed exactly, at one place, whatever
-// runs at its ends, and nothing of the machine's own network is touched. The kernel
-// removes all of it with the last process that used it.
+// namespace of their own. Where nothing is in the way, packets go straight from one
+// to the other through a pair of devices of the kernel. As soon as a link is cut or
+// slowed, its packets are led to a TUN device instead, and one thread here carries,
+// delays or drops them: exactly, in each direction, whatever runs at the ends. Nothing
+// of the machine's own network is touched, and the kernel removes all of it with the
+// last process that used it.
 
 #include <array>
 #include <memory>
@@ -36,9 +38,10 @@ class Network {
   int size() const { return static_cast<int>(spaces_.size()); }
 
   /// Sets one direction. What is already on its way still arrives, unless the wire is cut.
-  void set(int from, int to, const Wire::State& state);
+  Result<> set(int from, int to, const Wire::State& state);
   Wire::State state(int from, int to) const { return wire(from, to).state(); }
 
+  /// What the router carried; what went straight is not counted.
   struct Counts {
     std::uint64_t packets = 0, bytes = 0, dropped = 0;
   };
@@ -52,6 +55,8 @@ class Network {
   };
 
   Network() = default;
+  Result<> join_directly();
+  Result<> lead(int from, int to, bool directly) const;
   void carry();
   void receive(int from, DelayQueue& queue);
   void deliver(int to, const char* data, std::size_t size);
@@ -61,6 +66,7 @@ class Network {
 
   std::vector<Space> spaces_;
   std::unique_ptr<Wire[]> wires_;
+  bool direct_ = false;
   Fd stop_;
   std::vector<char> buffer_;
   std::atomic<std::uint64_t> packets_{0}, bytes_{0}, dropped_{0};

@@ -85,7 +85,7 @@ Result<> Orchestrator::bring_up() {
   if (standing_.ground == Ground::Namespaces) {
     TRY(network_, Network::create({"10.83.1.1", "10.83.2.1", "10.83.3.1", "10.83.9.1"}));
     TRY_DO(network_->enter(kClients));
-    reset_links();
+    TRY_DO(reset_links());
   }
   const bool volumes =
       standing_.volumes && (options_.wishes.fault == "disk" || options_.wishes.fault == "random") && !options_.keep;
@@ -239,23 +239,25 @@ Result<RunRecord> Orchestrator::run(int number, const Strike& strike) {
 
 // --- faults ----------------------------------------------------------------------------
 
-void Orchestrator::reset_links() {
-  if (!network_) return;
+Result<> Orchestrator::reset_links() {
+  if (!network_) return {};
   const Wire::State far{.delay = static_cast<Nanos>(options_.link_delay_ms * 1e6 / 2)};
   for (int from = 0; from < network_->size(); ++from) {
     for (int to = 0; to < network_->size(); ++to) {
-      if (from != to) network_->set(from, to, from == kClients || to == kClients ? Wire::State{} : far);
+      if (from != to) TRY_DO(network_->set(from, to, from == kClients || to == kClients ? Wire::State{} : far));
     }
   }
+  return {};
 }
 
-void Orchestrator::set_links(int site, const Wire::State& state, CutFrom whom) {
-  if (!network_) return;
+Result<> Orchestrator::set_links(int site, const Wire::State& state, CutFrom whom) {
+  if (!network_) return {};
   for (int other = 0; other < network_->size(); ++other) {
     if (other == site || (other == kClients && whom == CutFrom::OtherSites)) continue;
-    network_->set(site, other, state);
-    network_->set(other, site, state);
+    TRY_DO(network_->set(site, other, state));
+    TRY_DO(network_->set(other, site, state));
   }
+  return {};
 }
 
 Result<> Orchestrator::begin(const Strike& strike, int hit) {
@@ -277,12 +279,10 @@ Result<> Orchestrator::begin(const Strike& strike, int hit) {
       told(fmt::format("site {}, the {}, is cut off from {}", name, strike.role,
                        strike.cut_from == CutFrom::Everybody ? "everybody" : "the other sites"),
            {hit});
-      set_links(hit, {.cut = true}, strike.cut_from);
-      break;
+      return set_links(hit, {.cut = true}, strike.cut_from);
     case Fault::Slow:
       told(fmt::format("the links of site {}, the {}, become slow", name, strike.role), {});
-      set_links(hit, strike.slow, CutFrom::Everybody);
-      break;
+      return set_links(hit, strike.slow, CutFrom::Everybody);
     case Fault::Disk:
       told(fmt::format("PostgreSQL's disk in site {}, the {}, is full", name, strike.role), {});
       return sites_->fill_volume(hit);
@@ -334,14 +334,8 @@ Result<> Orchestrator::end(const Strike& strike, int hit) {
       told(fmt::format("site {} thaws", name));
       sites_->thaw(hit);
       break;
-    case Fault::Cut:
-      told(fmt::format("site {} is connected again", name));
-      reset_links();
-      break;
-    case Fault::Slow:
-      told(fmt::format("the links of site {} are as before", name));
-      reset_links();
-      break;
+    case Fault::Cut: told(fmt::format("site {} is connected again", name)); return reset_links();
+    case Fault::Slow: told(fmt::format("the links of site {} are as before", name)); return reset_links();
     case Fault::Disk: told(fmt::format("there is space again in site {}", name)); return sites_->free_volume(hit);
     case Fault::Evacuate:
       if (const auto done = sites_command("return", hit); !done) {

@@ -34,8 +34,8 @@ class Orchestrator {
   Result<> end(const Strike& strike, int hit);
   Result<> lose_second(const Strike& strike, int first);
   Result<> bring_back(int site, bool wiped);
-  void set_links(int site, const Wire::State& state, CutFrom whom);
-  void reset_links();
+  Result<> set_links(int site, const Wire::State& state, CutFrom whom);
+  Result<> reset_links();
   Result<> sites_command(const char* verb, int site);
 
   Result<Roles> wait_for_roles();

@@ -60,7 +60,7 @@ TEST_CASE("packets go from each network to each other, and a cut in one directio
   send_to(b, "10.83.3.1", '2');
   CHECK(receive(c, 5000) == '2');
 
-  network.set(0, 1, {.cut = true});
+  REQUIRE(network.set(0, 1, {.cut = true}));
   send_to(a, "10.83.2.1", '3');
   // Behind it, another way that is open: once this has arrived, the other would have, too.
   send_to(a, "10.83.3.1", '4');
@@ -70,7 +70,7 @@ TEST_CASE("packets go from each network to each other, and a cut in one directio
   CHECK(receive(a, 5000) == '5');
   CHECK(network.counts().dropped >= 1);
 
-  network.set(0, 1, {});
+  REQUIRE(network.set(0, 1, {}));
   send_to(a, "10.83.2.1", '6');
   CHECK(receive(b, 5000) == '6');
 }
@@ -81,14 +81,14 @@ TEST_CASE("a slow link delivers late and whole") {
   auto& network = **made;
   const Fd a = udp_in(network, 0, "10.83.1.1");
   const Fd b = udp_in(network, 1, "10.83.2.1");
-  network.set(0, 1, {.delay = 30 * kMillisecond});
+  REQUIRE(network.set(0, 1, {.delay = 30 * kMillisecond}));
   const Nanos sent = now_ns();
   send_to(a, "10.83.2.1", '1');
   CHECK(receive(b, 5000) == '1');
   CHECK(now_ns() - sent >= 30 * kMillisecond);
   SUBCASE("unless the link is cut while it is under way") {
     send_to(a, "10.83.2.1", '2');
-    network.set(0, 1, {.cut = true});
+    REQUIRE(network.set(0, 1, {.cut = true}));
     CHECK_FALSE(receive(b, 100));
   }
 }

@@ -1,7 +1,7 @@
 #include "drill/process.hpp"
 
 #include <doctest/doctest.h>
-#include <sys/prctl.h>
+#include <fcntl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -45,7 +45,7 @@ pid_t start_site(const Folder& folder, const std::string& script) {
   std::ofstream(file) << to_text(to_json(spec));
   const pid_t pid = fork();
   if (pid == 0) {
-    const int log = ::open((folder.path + "/init.log").c_str(), 01 | 0100, 0644);
+    const int log = open((folder.path + "/init.log").c_str(), O_WRONLY | O_CREAT, 0644);
     dup2(log, 2);
     _exit(run_site(file));
   }
