@@ -95,7 +95,16 @@ SiteProcess& SiteProcess::operator=(SiteProcess&& other) noexcept {
   return *this;
 }
 
-SiteProcess::~SiteProcess() { (void)kill(); }
+SiteProcess::~SiteProcess() { (void)end(); }
+
+Result<> SiteProcess::end() {
+  if (running() && ground_ == Ground::Loopback) {
+    thaw();
+    ::kill(first_, SIGTERM);
+    if (wait_for(first_, 5s)) first_ = -1;
+  }
+  return kill();
+}
 
 Result<SiteProcess> SiteProcess::start(const Options& options) {
   const Fd log(open(options.log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
@@ -105,7 +114,7 @@ Result<SiteProcess> SiteProcess::start(const Options& options) {
   const char* const argv[] = {"haechi", "drill-site", options.spec.c_str(), nullptr};
 
   // Other threads run: between clone and exec only system calls are allowed.
-  const unsigned long flags = SIGCHLD | (apart ? CLONE_NEWPID | CLONE_NEWNS : 0ul);
+  const unsigned long flags = SIGCHLD | (apart ? CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC : 0ul);
   const auto pid = static_cast<pid_t>(syscall(SYS_clone, flags, nullptr, nullptr, nullptr, nullptr));
   if (pid < 0) return fail(Errc::Io, std::string("a process for the site: ") + std::strerror(errno));
   if (pid == 0) {

@@ -26,7 +26,7 @@ class SiteProcess {
   SiteProcess() = default;
   SiteProcess(SiteProcess&& other) noexcept;
   SiteProcess& operator=(SiteProcess&& other) noexcept;
-  /// Kills what still runs.
+  /// As end().
   ~SiteProcess();
 
   struct Options {
@@ -46,6 +46,8 @@ class SiteProcess {
 
   /// SIGKILL to everything at once. Returns when nothing of it is left, or with Errc::Timeout.
   Result<> kill(std::chrono::milliseconds deadline = std::chrono::seconds(10));
+  /// The same for good: without namespaces, what the machine would keep of it is freed first.
+  Result<> end();
   /// SIGSTOP to everything, until a look finds nothing that still moves.
   Result<> freeze();
   void thaw();

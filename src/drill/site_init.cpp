@@ -45,6 +45,11 @@ Result<> mount_own(const SiteSpec& spec) {
   const auto no = [](const char* what) { return fail(Errc::Io, fmt::format("{}: {}", what, std::strerror(errno))); };
   if (mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return no("/");
   if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) != 0) return no("/proc");
+  // PostgreSQL's shared memory goes with the site.
+  if (mount("tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777,size=512m") != 0) return no("/dev/shm");
+  // A postmaster that was killed leaves its process id in a file. Were it given to somebody else after
+  // the restart, PostgreSQL would take it for its old self, still alive, and refuse to start.
+  std::ofstream("/proc/sys/kernel/ns_last_pid") << 300 + spec.generation % 10 * 3000;
   for (const auto& [file, over] : spec.files_over) {
     if (access(file.c_str(), F_OK) == 0 && mount(over.c_str(), file.c_str(), nullptr, MS_BIND, nullptr) != 0) {
       return no(file.c_str());
@@ -108,12 +113,30 @@ void reap(std::vector<Running>& services, Nanos now) {
   }
 }
 
+std::string command_of(pid_t pid) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/comm");
+  std::string name;
+  std::getline(file, name);
+  return name;
+}
+
+void reap_all() {
+  while (waitpid(-1, nullptr, WNOHANG) > 0) {
+  }
+}
+
+/// Everything but PostgreSQL is killed; that is told to stop at once, which frees its shared memory
+/// (the machine's own, without namespaces), and is killed when it does not.
 void end_everything() {
-  for (int round = 0; round < 200; ++round) {
+  for (int round = 0; round < 400; ++round) {
     const auto rest = descendants_of(getpid());
-    for (const pid_t pid : rest) kill(pid, SIGKILL);
-    while (waitpid(-1, nullptr, WNOHANG) > 0) {
+    for (const pid_t pid : rest) {
+      const bool postgres = command_of(pid) == "postgres";
+      if (!postgres || round >= 200) kill(pid, SIGKILL);
+      else if (round == 0) kill(pid, SIGQUIT);
+      if (round == 0) kill(pid, SIGCONT);
     }
+    reap_all();
     if (rest.empty()) return;
     std::this_thread::sleep_for(5ms);
   }
@@ -161,6 +184,7 @@ json::object to_json(const SiteSpec& spec) {
           {"group", spec.group},
           {"files_over", std::move(files)},
           {"folder", spec.folder},
+          {"generation", spec.generation},
           {"services", std::move(services)}};
 }
 
@@ -172,6 +196,7 @@ Result<SiteSpec> parse_site_spec(std::string_view text) {
                 .group = static_cast<std::uint32_t>(get_int(o, "group").value_or(0)),
                 .folder = std::string(get_string(o, "folder").value_or("/"))};
   spec.files_over = string_map(o, "files_over");
+  spec.generation = static_cast<int>(get_int(o, "generation").value_or(0));
   const auto* services = get_array(o, "services");
   if (!services) return fail(Errc::Invalid, "a site without services");
   for (const auto& v : *services) {

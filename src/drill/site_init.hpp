@@ -30,13 +30,15 @@ struct SiteSpec {
   /// Files of the machine with what stands over them in the site: its users, its names.
   std::map<std::string, std::string> files_over;
   std::string folder;  ///< where services start
+  int generation = 0;  ///< how often the site was started before: process ids do not repeat those of its last life
   std::vector<Service> services;
 };
 
 json::object to_json(const SiteSpec& spec);
 Result<SiteSpec> parse_site_spec(std::string_view text);
 
-/// Runs until SIGTERM (then it kills what it started) or SIGKILL. Returns an exit code.
+/// Runs until SIGTERM (then it ends what it started, PostgreSQL so that it frees its shared memory) or SIGKILL. Returns
+/// an exit code.
 int run_site(const std::string& spec_file);
 
 }  // namespace haechi::drill

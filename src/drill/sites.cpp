@@ -118,7 +118,7 @@ Result<std::unique_ptr<Sites>> Sites::create(SitesOptions options, const Network
 }
 
 Sites::~Sites() {
-  for (auto& site : sites_) (void)site.process.kill();
+  for (auto& site : sites_) (void)site.process.end();
   if (options_.limited_volumes) {
     for (auto& site : sites_) umount2(site.postgres_folder().c_str(), MNT_DETACH);
   }
@@ -251,6 +251,7 @@ Result<> Sites::write_spec(const Site& site) {
 Result<> Sites::start(int index) {
   auto& site = (*this)[index];
   TRY_DO(write_spec(site));
+  ++generations_[static_cast<std::size_t>(index)];
   TRY(site.process, SiteProcess::start({.ground = options_.ground,
                                         .network_fd = network_ ? network_->namespace_fd(index) : -1,
                                         .program = program_,

@@ -96,6 +96,7 @@ class Sites {
   std::string program_;  ///< a copy of this program that every user may run
   std::string passwords_[4];
   std::array<Site, kSites> sites_;
+  std::array<int, kSites> generations_{};
   std::array<std::string, kSites> etcd_state_{"new", "new", "new"};
 };
 
