@@ -396,6 +396,16 @@ bool PostgresConnection::take_answers() {
   return true;
 }
 
+/// What goes wrong here is told once all answers have been taken in.
+template <class F>
+void PostgresConnection::guarded(F work) {
+  try {
+    work();
+  } catch (const std::exception& e) {
+    if (!failure_) failure_ = Failure{{}, e.what()};
+  }
+}
+
 void PostgresConnection::settle(Expected& e, ResultPtr& result) {
   const bool done = succeeded(result.get());
   if (e.prepared) e.prepared->state = done ? Prepared::State::Yes : Prepared::State::No;
@@ -412,11 +422,7 @@ void PostgresConnection::settle(Expected& e, ResultPtr& result) {
     case Expected::Kind::Described: {
       std::vector<Oid> types;
       for (int n = 0; n < PQnparams(result.get()); ++n) types.push_back(PQparamtype(result.get(), n));
-      try {
-        e.statement->describe(std::move(types));
-      } catch (const SqlError& error) {
-        if (!failure_) failure_ = Failure{{}, error.what()};
-      }
+      guarded([&] { e.statement->describe(std::move(types)); });
       return;
     }
     case Expected::Kind::Savepoint: {
@@ -425,7 +431,7 @@ void PostgresConnection::settle(Expected& e, ResultPtr& result) {
       return;
     }
     case Expected::Kind::Result:
-      if (e.ahead) each_row(*result, *e.ahead);
+      if (e.ahead) guarded([&] { each_row(*result, *e.ahead); });
       else last_result_ = std::move(result);
       return;
     case Expected::Kind::Prepared:

@@ -100,6 +100,8 @@ class PostgresConnection final : public Connection {
   /// Takes in the answers that have come; true when all have.
   bool take_answers();
   void settle(Expected& e, ResultPtr& result);
+  template <class F>
+  void guarded(F work);
   ResultPtr finish_answers(Patience patience);
   void raise_failure();
   bool means_lost(std::string_view state) const;

@@ -100,6 +100,8 @@ Probe::Probe(const PostgresOptions& options, std::size_t host, Access access, In
   connection_.reset(PQconnectStartParams(names, values, 0));
   if (!connection_) give_up("out of memory");
   else if (PQstatus(connection_.get()) == CONNECTION_BAD) give_up(PQerrorMessage(connection_.get()));
+  // Left alone, libpq writes them to standard error.
+  else PQsetNoticeReceiver(connection_.get(), [](void*, const PGresult*) {}, nullptr);
 }
 
 pollfd Probe::wants() const {

@@ -27,9 +27,10 @@ Task<void> take_claim(Journal& j, CommandKey key, std::optional<Result<Claim>>& 
 
 }  // namespace
 
-TEST_CASE("of concurrent commands with one key one runs and all get its answer") {
-  TempDir dir;
-  Node node(dir.file("db"));
+TEST_ON_ENGINES("of concurrent commands with one key one runs and all get its answer") {
+  if (!Engine::available()) return;
+  const Engine place;
+  Node node(place.open());
   int runs = 0;
   std::vector<Result<std::string>> answers;
   Scope scope;
@@ -46,9 +47,10 @@ TEST_CASE("of concurrent commands with one key one runs and all get its answer")
   CHECK(node.journal->position() == 2);
 }
 
-TEST_CASE("after a refusal a waiter with the same key tries itself") {
-  TempDir dir;
-  Node node(dir.file("db"));
+TEST_ON_ENGINES("after a refusal a waiter with the same key tries itself") {
+  if (!Engine::available()) return;
+  const Engine place;
+  Node node(place.open());
   int runs = 0;
   std::vector<Result<std::string>> answers;
   Scope scope;
@@ -64,9 +66,10 @@ TEST_CASE("after a refusal a waiter with the same key tries itself") {
   CHECK(answers[2] == "second");
 }
 
-TEST_CASE("a waiter gives up at its deadline, and a dropped claim lets the next one in") {
-  TempDir dir;
-  Node node(dir.file("db"), {.claim_wait_max = 5s});
+TEST_ON_ENGINES("a waiter gives up at its deadline, and a dropped claim lets the next one in") {
+  if (!Engine::available()) return;
+  const Engine place;
+  Node node(place.open(), {.claim_wait_max = 5s});
   node.journal->start();
   auto holder = node.loop.run(node.journal->claim({"s", "k"}));
   REQUIRE(holder);
@@ -91,22 +94,24 @@ TEST_CASE("a waiter gives up at its deadline, and a dropped claim lets the next 
   CHECK(scope.running() == 0);
 }
 
-TEST_CASE("a new key costs neither a wait nor a read") {
-  TempDir dir;
-  Node node(dir.file("db"));
+TEST_ON_ENGINES("a new key costs neither a wait nor a read") {
+  if (!Engine::available()) return;
+  const Engine place;
+  Node node(place.open());
   Scope scope;
   std::optional<Result<Claim>> claim;
   scope.spawn(take_claim(*node.journal, {"s", "k"}, claim));
   CHECK(claim);  // without any turn of the loop
 }
 
-TEST_CASE("answers are found in memory, by the index in memory, and in its table, also after restarts") {
-  TempDir dir;
+TEST_ON_ENGINES("answers are found in memory, by the index in memory, and in its table, also after restarts") {
+  if (!Engine::available()) return;
+  const Engine place;
   const Options options{.answers_in_memory = 3, .index_segment_entries = 8};
   constexpr int kKeys = 60;
   int runs = 0;
   {
-    Node node(dir.file("db"), options);
+    Node node(place.open(), options);
     node.journal->start();
     for (int i = 0; i < kKeys; ++i) {
       CHECK(node.loop.run(once(*node.journal, {"s", std::to_string(i)}, "a" + std::to_string(i), runs)) ==
@@ -115,7 +120,7 @@ TEST_CASE("answers are found in memory, by the index in memory, and in its table
   }
   CHECK(runs == kKeys);
   for (int restart = 0; restart < 2; ++restart) {
-    Node node(dir.file("db"), options);
+    Node node(place.open(), options);
     node.journal->start();
     for (int i = 0; i < kKeys; ++i) {
       CHECK(node.loop.run(once(*node.journal, {"s", std::to_string(i)}, "other", runs)) == "a" + std::to_string(i));
@@ -125,11 +130,12 @@ TEST_CASE("answers are found in memory, by the index in memory, and in its table
   }
 }
 
-TEST_CASE("old records are forgotten in slices, newer ones are kept") {
-  TempDir dir;
+TEST_ON_ENGINES("old records are forgotten in slices, newer ones are kept") {
+  if (!Engine::available()) return;
+  const Engine place;
   Options options{
       .keys_remembered_min = 1000, .answers_in_memory = 10, .feed_rows_kept = 500, .index_segment_entries = 500};
-  Node node(dir.file("db"), options);
+  Node node(place.open(), options);
   node.journal->start();
   int runs = 0;
   constexpr int kKeys = 6000;
@@ -149,9 +155,10 @@ TEST_CASE("old records are forgotten in slices, newer ones are kept") {
   CHECK(node.loop.run(once(*node.journal, {"s", "5"}, "again", runs)) == "again");
 }
 
-TEST_CASE("a hash alone is never taken for the key") {
-  TempDir dir;
-  Node node(dir.file("db"));
+TEST_ON_ENGINES("a hash alone is never taken for the key") {
+  if (!Engine::available()) return;
+  const Engine place;
+  Node node(place.open());
   Keys keys(node.loop, *node.readers, {});
   keys.recorded(42, 1, "1:ab", "answer");
   CHECK(keys.look_up({42, "1:ab"}).answer == "answer");

@@ -1,5 +1,5 @@
 #pragma once
-// A journal on a real file in a directory of its own.
+// A journal on a database of its own.
 
 #include <doctest/doctest.h>
 #include <stdlib.h>
@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "journal/journal.hpp"
+#include "store/tests/engines.hpp"
 
 namespace haechi::journal::test {
 
@@ -40,10 +41,10 @@ inline constexpr Sql kCountNotes{"SELECT count(*) FROM notes"};
 struct Node {
   using Wrap = std::function<std::unique_ptr<store::Database>(std::unique_ptr<store::Database>)>;
 
-  explicit Node(const std::string& path, Options options = {}, const Wrap& wrap = nullptr) {
-    auto opened = store::open_sqlite({.path = path, .checkpoint_pages = 200, .cache_mib = 4});
-    REQUIRE(opened);
-    db = *std::move(opened);
+  explicit Node(const std::string& path, Options options = {}, const Wrap& wrap = nullptr)
+      : Node(on_file(path), std::move(options), wrap) {}
+  explicit Node(std::unique_ptr<store::Database> opened, Options options = {}, const Wrap& wrap = nullptr)
+      : db(std::move(opened)) {
     std::vector<store::Migration> steps(Journal::migrations().begin(), Journal::migrations().end());
     steps.insert(steps.end(), std::begin(kNotes), std::end(kNotes));
     REQUIRE(store::migrate(*db, steps));
@@ -55,6 +56,12 @@ struct Node {
   }
   ~Node() {
     if (journal) loop.run(journal->stop());
+  }
+
+  static std::unique_ptr<store::Database> on_file(const std::string& path) {
+    auto opened = store::open_sqlite({.path = path, .checkpoint_pages = 200, .cache_mib = 4});
+    REQUIRE(opened);
+    return *std::move(opened);
   }
 
   /// Runs a command that writes one note, in the module's own table.

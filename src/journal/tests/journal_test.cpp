@@ -15,10 +15,11 @@ Task<void> submit_into(Journal& j, std::function<Result<Position>(Tx&)> f, Guard
 
 }  // namespace
 
-TEST_CASE("a command is answered after it is durable, with gapless positions, over a restart") {
-  TempDir dir;
+TEST_ON_ENGINES("a command is answered after it is durable, with gapless positions, over a restart") {
+  if (!Engine::available()) return;
+  const Engine place;
   for (int run = 0; run < 3; ++run) {
-    Node node(dir.file("db"), {.inline_commits = run == 1});
+    Node node(place.open(), {.inline_commits = run == 1});
     node.journal->start();
     CHECK(node.journal->position() == run * 3);
     for (int i = 1; i <= 3; ++i) CHECK(node.note("x") == run * 3 + i);
@@ -28,9 +29,10 @@ TEST_CASE("a command is answered after it is durable, with gapless positions, ov
   }
 }
 
-TEST_CASE("a refusal comes back unchanged, changes nothing and gives its positions back") {
-  TempDir dir;
-  Node node(dir.file("db"));
+TEST_ON_ENGINES("a refusal comes back unchanged, changes nothing and gives its positions back") {
+  if (!Engine::available()) return;
+  const Engine place;
+  Node node(place.open());
   std::vector<Entry> followed;
   node.journal->subscribe([&](std::span<const Entry> e) { followed.insert(followed.end(), e.begin(), e.end()); });
   std::vector<Result<Position>> answers;
