@@ -50,10 +50,12 @@ struct Entry {
   std::shared_ptr<const Payload> local;
   std::int64_t topic = 0;  ///< see Basis; 0: none
   bool own = true;         ///< committed by this node: exactly one node says so
+  bool decisive = true;    ///< false: what was decided on its topic before it holds all the same
 };
 
-/// What a command was decided on: it holds as long as no other node has changed `topic` (a
-/// number that the writers of stored entries choose, such as a room's) after position `at`.
+/// What a command was decided on: it holds as long as no other node has committed a decisive
+/// entry on `topic` (a number that the writers of stored entries choose, such as a room's) after
+/// position `at`.
 /// Otherwise the command is refused with Errc::Stale and changes nothing: follow, decide again.
 struct Basis {
   std::int64_t topic = 0;  ///< 0: depends on nothing

@@ -179,7 +179,7 @@ void Shared::learn(News news) {
     news.upto.command = news.commands.empty() ? known_.command : news.commands.back().pos;
   }
   for (const auto& e : news.entries) {
-    if (e.topic != 0) touched_[e.topic] = e.pos;
+    if (e.topic != 0 && e.decisive) touched_[e.topic] = e.pos;
   }
   if (touched_.size() > kTopicsRemembered) {
     touched_.clear();

@@ -25,6 +25,8 @@ class EventRow final : public journal::Payload {
   std::shared_ptr<Event> event() const;
   /// Whether the event may be of that type: no is certain.
   bool may_be(std::string_view type) const;
+  /// Whether it is a piece of state.
+  bool is_state() const;
   /// For a redaction that was applied: where its target stands; 0 when it does not say.
   Position redacts_pos() const;
 

@@ -99,6 +99,11 @@ bool EventRow::may_be(std::string_view type) const {
   return pdu().rfind(member) != std::string_view::npos;
 }
 
+bool EventRow::is_state() const {
+  // Canonical JSON, its members in order: the content stands before the sender.
+  return pdu().find(R"(,"state_key":")", pdu().rfind(R"(,"sender":")")) != std::string_view::npos;
+}
+
 Position EventRow::redacts_pos() const {
   const auto at = extra().rfind(kRedactsPos);
   if (at == std::string_view::npos) return 0;
@@ -126,6 +131,9 @@ std::vector<journal::Entry> stored_events(Connection& c, Position after, Positio
     entry.kind = kind::kEvent;
     entry.topic = row->room_num;
     entry.own = false;
+    // What may be said in a room depends on its state alone: messages of several nodes may stand
+    // side by side on the same predecessor, as those of several servers do.
+    entry.decisive = row->is_state() || row->target;
     entry.local = std::move(row);
     out.push_back(std::move(entry));
   }

@@ -96,7 +96,7 @@ void Room::land(const std::shared_ptr<Event>& e) {
   timeline_.push_back(e);
   last_pos_ = e->pos;
   last_event_id_ = e->event_id;
-  last_depth_ = e->depth;
+  last_depth_ = std::max(last_depth_, e->depth);  // another node's may have been deeper
   while (timeline_.size() > kTimelineMax) {
     timeline_from_ = timeline_.front()->pos + 1;
     timeline_.pop_front();

@@ -463,7 +463,7 @@ void Rooms::follow_stored(const journal::Entry& entry, const repo::EventRow& row
     keep_missed(entry);
     return unseen(row);
   }
-  room->drop_flight();
+  if (entry.decisive) room->drop_flight();
   const auto change = land_stored(*room, row);
   if (change.redacted) {
     for (auto* o : observers_) tell([&] { o->on_redacted(*room, change.redacted); });

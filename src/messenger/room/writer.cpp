@@ -45,7 +45,9 @@ AuthEvent auth_view(const Room& room, const NewEvent& event, std::span<const std
           .prev_events = prev};
 }
 
-constexpr int kTriesMax = 20;
+/// Each try lasts a turn at the database: many nodes that change the state of one room at once
+/// get through one after the other.
+constexpr int kTriesMax = 300;
 constexpr auto kFollowWait = std::chrono::seconds(1);
 
 /// The event of a command that failed leaves the head. One that is late may land yet: until it is
