@@ -148,6 +148,7 @@ Task<Result<Stored>> SharedBlobStore::put(ByteSource& source, std::uint64_t byte
       }));
   cache_->release(bytes);
   if (!existed) {
+    log::error("an upload could not be stored", {{"keeper", keepers_.front()->kind()}, {"why", existed.error().message}});
     co_await Spool::drop(std::move(spool), disk_);
     co_return std::unexpected(existed.error());
   }

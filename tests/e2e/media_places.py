@@ -77,13 +77,14 @@ def test_media_in_an_s3_store(_server):
 def test_a_wrong_secret_is_told(_server):
     with FakeS3() as s3, tempfile.TemporaryDirectory() as folder:
         config = s3_config(s3, folder)
-        (Path(folder) / "secret").write_text("wrong")
+        (Path(folder) / "secret").write_text("wrong-secret")
         with Server(config=config, nodes=1) as server:
             u = server.register()
             r = u.call("POST", "/_matrix/media/v3/upload", b"abc", headers={"Content-Type": "text/plain"})
             same(r.status, 500)
-            check("wrong" not in server.log_path.read_text())
-            same(ok(u.call("GET", "/_matrix/client/v3/account/whoami"))["user_id"], u.user_id)
+            log = server.log_path.read_text()
+            check("SignatureDoesNotMatch" in log and "wrong-secret" not in log, "what the operator reads")
+            same(ok(u.call("GET", "/_matrix/client/v3/account/whoami"))["user_id"], u.id)
             refused(u.call("GET", V1 + "download/localhost/nothing"), 404, "M_NOT_FOUND")
 
 

@@ -150,6 +150,8 @@ Shown shown(const Error& error) {
       case E::NotYetUploaded: return {504, "M_NOT_YET_UPLOADED"};
       case E::CannotOverwrite: return {409, "M_CANNOT_OVERWRITE_MEDIA"};
       case E::NotOwner: return {403, "M_FORBIDDEN"};
+      case E::Busy: return {429, "M_LIMIT_EXCEEDED"};
+      case E::Io: return {500, "M_UNKNOWN"};
       default: return {400, "M_UNKNOWN"};
     }
   }
