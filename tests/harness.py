@@ -229,6 +229,18 @@ class Server:
                 process.send_signal(signal.SIGKILL)
             process.wait()
 
+    def restart_node(self, index: int):
+        """Kills one node and starts it again; the others go on."""
+        process = self.processes()[index]
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        fresh = self.start_node(index)
+        if index == 0:
+            self.process = fresh
+        else:
+            self.others[index - 1] = fresh
+        self.wait_for(self.ports[index], fresh)
+
     def processes(self) -> list[subprocess.Popen]:
         return [p for p in [self.process, *self.others] if p]
 

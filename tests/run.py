@@ -35,8 +35,12 @@ def load():
         spec.loader.exec_module(module)
         smoke = set(getattr(module, "SMOKE", ()))
         alone = set(getattr(module, "ALONE", ()))
+        # What holds for a client that stays at its node; True: the whole file.
+        one_node = getattr(module, "ONE_NODE", ()) if harness.NODES > 1 else ()
         for name, value in vars(module).items():
             if name.startswith("test_") and callable(value) and value.__module__ == module.__name__:
+                if one_node is True or name in one_node:
+                    continue
                 tests.append((f"{path.stem}.{name[5:]}", value, name in smoke, name in alone))
     return tests
 

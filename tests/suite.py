@@ -78,9 +78,20 @@ def jobs(fuzz_seconds):
                                                   "-rss_limit_mb=2048", f"-artifact_prefix={corpus}/"], timeout=fuzz_seconds + 120)
     yield Job("e2e", [python, "tests/run.py", "--durations", "20"], timeout=900, alone=True, HAECHI_BINARY=str(release / "haechi"))
     yield Job("e2e smoke asan", [python, "tests/run.py", "-j", "4", "smoke"], timeout=600, alone=True, HAECHI_BINARY=str(asan / "haechi"), HAECHI_TEST_SLOW="5")
+    postgres = [python, "tools/private_postgres.py", "run", "--"]
+    for module in ("store", "journal", "blob"):
+        for kind, folder in (("unit", release), ("asan unit", asan)):
+            yield Job(f"{kind} {module} on postgresql", [*postgres, folder / f"test_{module}", "--duration=true", "--no-colors=true"])
+    yield Job("e2e on postgresql", [*postgres, python, "tests/run.py", "--durations", "20"], timeout=900, alone=True, HAECHI_BINARY=str(release / "haechi"))
+    yield Job("e2e on two nodes", [*postgres, python, "tests/run.py", "-j", "4", "--durations", "20"], timeout=900, alone=True,
+              HAECHI_BINARY=str(release / "haechi"), HAECHI_TEST_NODES="2")
+    yield Job("e2e smoke asan on two nodes", [*postgres, python, "tests/run.py", "-j", "3", "smoke"], timeout=600, alone=True,
+              HAECHI_BINARY=str(asan / "haechi"), HAECHI_TEST_SLOW="5", HAECHI_TEST_NODES="2")
     yield Job("client matrix-js-sdk", [python, "tests/clients/with_server.py", "js"], timeout=240, alone=True, HAECHI_BINARY=str(release / "haechi"))
     yield Job("client matrix-nio", [python, "tests/clients/with_server.py", "nio"], timeout=240, alone=True, HAECHI_BINARY=str(release / "haechi"))
     yield Job("durability kill -9", [python, "tests/durability/kill9.py"], timeout=400, alone=True, HAECHI_BINARY=str(release / "haechi"))
+    yield Job("durability kill -9 of one of three nodes", [*postgres, python, "tests/durability/kill9.py"], timeout=400, alone=True,
+              HAECHI_BINARY=str(release / "haechi"), HAECHI_TEST_NODES="3")
 
 
 def main() -> int:

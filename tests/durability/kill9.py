@@ -4,6 +4,7 @@
 Checked at the end: every acknowledged event is in /messages exactly once, in the order in which its sender got the
 answers; a transaction sent again after a crash gave the same event id; every sync token ever given still leads to all
 later events, none skipped; to-device messages, receipts, account data, state and media are all there.
+With several nodes (HAECHI_TEST_NODES) one of them is killed at a time, and the clients go on at the others.
 
 usage: tests/durability/kill9.py [--rounds N] [--seconds S] [--seed SEED]
 """
@@ -18,7 +19,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.dont_write_bytecode = True
 
-from harness import Server, Unreachable, check, message, quote, same  # noqa: E402
+from harness import NODES, Server, Unreachable, check, message, quote, same  # noqa: E402
 
 CONFIG = (Path(__file__).resolve().parent.parent / "e2e" / "server.toml").read_text()
 SENDERS, ROOMS = 8, 3
@@ -290,11 +291,15 @@ def main():
             t.start()
         for n in range(args.rounds):
             time.sleep(chance.uniform(0.1, 2 * args.seconds / args.rounds - 0.1))
-            run.up.clear()
-            server.kill()
             start = time.monotonic()
-            server.start()
-            run.up.set()
+            if NODES > 1:
+                server.restart_node(chance.randrange(NODES))
+            else:
+                run.up.clear()
+                server.kill()
+                start = time.monotonic()
+                server.start()
+                run.up.set()
             done = sum(len(a) for s in run.senders for a in s.acknowledged.values())
             print(f"  round {n + 1}/{args.rounds}: {done} acknowledged, back after {time.monotonic() - start:.2f} s", flush=True)
             for t in run.threads():

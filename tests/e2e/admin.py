@@ -10,6 +10,7 @@ from harness import BINARY, Server, check, eventually, ok, quote, refused, same
 
 V3 = "/_matrix/client/v3/"
 ADMIN = "/_matrix/client/v1/admin/"
+ONE_NODE = ["test_administration_with_and_without_a_node"]  # a nonce is its node's
 ALONE = ["test_administration_with_and_without_a_node"]
 CHEAP = "[password]\nmemory_mib = 1\npasses = 1\n"
 

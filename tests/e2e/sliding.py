@@ -5,6 +5,7 @@ import time
 from harness import SLOW, Later, bodies, check, find, ids, in_parallel, ok, quote, refused, same, unique
 
 PATH = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync"
+ONE_NODE = True  # a connection is its node's; at another one it is begun anew
 SMOKE = ["test_a_list_of_rooms"]
 
 
