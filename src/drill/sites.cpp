@@ -217,6 +217,7 @@ Result<> Sites::make_volume(const Site& site) {
 Result<> Sites::write_spec(const Site& site) {
   const auto v = values(site);
   TRY(const auto etcd_env, fill_in_file("etcd.env", v));
+  TRY(const auto patroni_env, fill_in_file("patroni.env", v));
   const bool apart = options_.ground == Ground::Namespaces;
   const auto user = user_of(site);
   SiteSpec spec{.name = site.name, .namespaces = apart, .user = user, .group = user, .folder = site.folder};
@@ -229,7 +230,7 @@ Result<> Sites::write_spec(const Site& site) {
       {.name = "etcd", .argv = {"/usr/bin/etcd"}, .environment = parse_environment(etcd_env), .log = site.log("etcd")});
   spec.services.push_back({.name = "patroni",
                            .argv = {"/usr/bin/patroni", site.folder + "/patroni.yml"},
-                           .environment = {},
+                           .environment = parse_environment(patroni_env),
                            .log = site.log("patroni"),
                            .wait_for = {site.etcd() + "/health"}});
   std::vector<std::string> primaries;
