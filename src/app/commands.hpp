@@ -14,6 +14,7 @@ void add_vault(CLI::App& cli, int& code);
 void add_settings(CLI::App& cli, int& code);
 void add_backup(CLI::App& cli, int& code);
 void add_sites(CLI::App& cli, int& code);
+void add_audit(CLI::App& cli, int& code);
 void add_drill(CLI::App& cli, int& code);
 
 }  // namespace haechi::app

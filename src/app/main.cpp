@@ -30,6 +30,7 @@ int main(int argc, char** argv) {
   app::add_settings(cli, code);
   app::add_backup(cli, code);
   app::add_sites(cli, code);
+  app::add_audit(cli, code);
   app::add_drill(cli, code);
   cli.add_subcommand("version", "Print the version")->callback([] { std::puts("haechi " HAECHI_VERSION); });
   cli.add_subcommand("bench", "Load generator for any Matrix homeserver (see haechi bench --help)");

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "app/config_keys.hpp"
+#include "app/vault.hpp"
 #include "base/json.hpp"
 #include "base/text.hpp"
 
@@ -96,7 +97,8 @@ std::string settings_fingerprint(const Config& config) {
 }
 
 std::string vault_fingerprint(const Config& config) {
-  return config.vault.key.empty() ? std::string() : fingerprint("haechi vault key", config.vault.key);
+  const auto key = VaultKey::create(config.vault.key);
+  return key ? key->fingerprint() : std::string();
 }
 
 std::string secrets_fingerprint(const Config& config) {

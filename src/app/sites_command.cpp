@@ -4,16 +4,14 @@
 
 #include <CLI/CLI.hpp>
 
-#include <csignal>
 #include <cstdio>
 #include <memory>
-#include <optional>
 
 #include "app/commands.hpp"
 #include "app/config.hpp"
+#include "app/desk.hpp"
 #include "cluster/evacuation.hpp"
 #include "cluster/survey.hpp"
-#include "net/server.hpp"
 
 namespace haechi::app {
 namespace {
@@ -27,45 +25,13 @@ struct SitesFlags {
   int wait_s = 120;
 };
 
-/// What the subcommands share: the loop, and the members' addresses.
-class Desk {
- public:
-  static Result<std::unique_ptr<Desk>> open(const std::string& config_file) {
-    TRY(auto config, load_config({.config = config_file, .from_outside = true}));
-    if (config.sites.empty()) {
-      return fail(Errc::Invalid, config_file + ": there are no [[sites]]: this platform stands on one machine");
-    }
-    return std::unique_ptr<Desk>(new Desk(std::move(config)));
+Result<std::unique_ptr<Desk>> open_desk(const std::string& config_file) {
+  TRY(auto config, load_config({.config = config_file, .from_outside = true}));
+  if (config.sites.empty()) {
+    return fail(Errc::Invalid, config_file + ": there are no [[sites]]: this platform stands on one machine");
   }
-  ~Desk() { asker_.stop(); }
-
-  template <class T>
-  T run(Task<T> task) {
-    std::optional<T> out;
-    Scope scope;
-    scope.spawn(keep(std::move(task), out, loop_));
-    loop_.run();
-    return *std::move(out);
-  }
-
-  net::AsioLoop& loop() { return loop_; }
-  cluster::Dcs& dcs() { return dcs_; }
-  WallMs now_ms() const { return clock_.wall_ms(); }
-
- private:
-  explicit Desk(Config config) : config_(std::move(config)), dcs_(asker_, config_.sites, "haechi") {}
-  template <class T>
-  static Task<void> keep(Task<T> task, std::optional<T>& out, net::AsioLoop& loop) {
-    out.emplace(co_await std::move(task));
-    loop.stop();
-  }
-
-  Config config_;
-  SystemClock clock_;
-  net::AsioLoop loop_{clock_};
-  cluster::HttpAsker asker_{loop_, config_.tls.extra_ca};
-  cluster::Dcs dcs_;
-};
+  return std::make_unique<Desk>(std::move(config));
+}
 
 int complain(const Error& error, int code) {
   std::fprintf(stderr, "haechi: %s\n", error.message.c_str());
@@ -73,7 +39,7 @@ int complain(const Error& error, int code) {
 }
 
 int show(const SitesFlags& flags) {
-  const auto desk = Desk::open(flags.config);
+  const auto desk = open_desk(flags.config);
   if (!desk) return complain(desk.error(), 2);
   const auto seen = (*desk)->run(cluster::survey((*desk)->dcs()));
   if (flags.json) std::printf("%s\n", to_text(cluster::to_json(seen)).c_str());
@@ -88,7 +54,7 @@ int show(const SitesFlags& flags) {
 enum class Way { Out, Back };
 
 int move(const SitesFlags& flags, Way way) {
-  const auto desk = Desk::open(flags.config);
+  const auto desk = open_desk(flags.config);
   if (!desk) return complain(desk.error(), 2);
   auto& d = **desk;
   const cluster::EvacuationOptions options{.force = flags.force,
