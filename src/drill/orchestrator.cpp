@@ -75,8 +75,18 @@ Result<> Orchestrator::hold(double seconds) {
   for (const Nanos due = now_ns() + static_cast<Nanos>(seconds * 1e9); now_ns() < due;) {
     TRY_DO(pause_for(50ms));
     pulse();
+    note_primary();
   }
   return {};
+}
+
+void Orchestrator::note_primary() {
+  if (now_ns() < next_look_) return;
+  next_look_ = now_ns() + 300 * kMillisecond;
+  const int primary = ask_roles(*sites_, lost_, 200ms).primary;
+  if (primary < 0 || primary == primary_) return;
+  if (primary_ >= 0) note(Event::Kind::Note, fmt::format("site {} is the primary now", (*sites_)[primary].name));
+  primary_ = primary;
 }
 
 // --- bringing up -----------------------------------------------------------------------
@@ -111,16 +121,17 @@ Result<> Orchestrator::wait_until_whole(Nodes nodes, double deadline_s) {
   for (const Nanos due = now_ns() + static_cast<Nanos>(deadline_s * 1e9); now_ns() < due;) {
     health = ask_health(*sites_, nodes);
     if (health.whole()) return {};
-    if (const auto text = health.text(); text != last && now_ns() - told > kSecond) {
+    if (const auto text = health.lacking(); text != last && now_ns() - told > kSecond) {
       say("   not yet there: " + text);
       last = text;
       told = now_ns();
     }
     pulse();
+    note_primary();
     TRY_DO(pause_for(100ms));
   }
   explain(health);
-  return fail(Errc::Timeout, fmt::format("after {:.0f} s there is still not there: {}", deadline_s, health.text()));
+  return fail(Errc::Timeout, fmt::format("after {:.0f} s there is still not there: {}", deadline_s, health.lacking()));
 }
 
 void Orchestrator::explain(const Health& health) const {
@@ -133,16 +144,12 @@ void Orchestrator::explain(const Health& health) const {
     shown.push_back(path);
     show(path);
   };
-  for (const auto& lacking : health.lacking) {
-    for (const auto& site : *sites_) {
-      if (lacking == "etcd in " + site.name) once(site.log("etcd"));
-      for (std::size_t n = 0; n < site.nodes().size(); ++n) {
-        if (lacking.ends_with(site.nodes()[n].substr(7))) once(site.log(fmt::format("node{}", n + 1)));
-      }
-      if (lacking.contains("primary") || lacking.contains("standby")) once(site.log("patroni"));
-      if (!lacking.contains("standby")) once(site.log("init"));
-    }
+  for (const int site : health.etcds) once((*sites_)[site].log("etcd"));
+  if (!health.primary || health.standbys_missing > 0 || !health.synchronous) {
+    for (const auto& site : *sites_) once(site.log("patroni"));
   }
+  for (const auto& [site, number] : health.nodes) once((*sites_)[site].log(fmt::format("node{}", number + 1)));
+  for (const auto& site : *sites_) once(site.log("init"));
 }
 
 void Orchestrator::stay() {
@@ -191,6 +198,7 @@ Result<RunRecord> Orchestrator::run(int number, const Strike& strike) {
   events_.clear();
   broken_.clear();
   lost_.clear();
+  primary_ = -1;
   TRY(auto roles, wait_for_roles());
   int hit = roles.of(strike.role);
   RunRecord record{.plan = {.number = number,
@@ -387,6 +395,7 @@ Result<> Orchestrator::sites_command(const char* verb, int site) {
       return fail(Errc::Io, fmt::format("haechi sites {} {} failed:\n{}", verb, name, tail(log, 5)));
     }
     pulse();
+    note_primary();
     if (interrupted()) break;
   }
   ::kill(pid, SIGKILL);

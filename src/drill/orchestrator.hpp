@@ -47,6 +47,8 @@ class Orchestrator {
   Event note(Event::Kind kind, std::string text);
   void say(const std::string& text) const;
   void pulse();
+  /// Notes it when another site has become the primary.
+  void note_primary();
 
   const Options options_;
   const Standing standing_;
@@ -59,7 +61,8 @@ class Orchestrator {
   std::vector<std::string> broken_;
   std::vector<int> lost_;
   int second_ = -1;  ///< double: who was lost second
-  Nanos next_pulse_ = 0;
+  int primary_ = -1;
+  Nanos next_pulse_ = 0, next_look_ = 0;
 };
 
 }  // namespace haechi::drill

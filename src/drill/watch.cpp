@@ -12,6 +12,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto kPatience = 700ms;
+constexpr int kNodes = 2 * kSites;
 
 int index_of(std::string_view name) {
   return name.size() == 1 && name[0] >= 'a' && name[0] < 'a' + kSites ? name[0] - 'a' : -1;
@@ -51,39 +52,47 @@ Replication parse_replication(std::string_view text) {
   return out;
 }
 
-Roles ask_roles(const Sites& sites) {
+Roles ask_roles(const Sites& sites, std::span<const int> but, std::chrono::milliseconds patience) {
   for (const auto& site : sites) {
-    if (!site.process.running() || site.frozen) continue;
-    const auto reply = http("GET", site.patroni() + "/cluster", {}, kPatience);
+    if (!site.process.running() || site.frozen || std::ranges::find(but, site.index) != but.end()) continue;
+    const auto reply = http("GET", site.patroni() + "/cluster", {}, patience);
     if (!reply || reply->status != 200) continue;
     if (const auto roles = parse_cluster(reply->body); roles.primary >= 0) return roles;
   }
   return {};
 }
 
-std::string Health::text() const { return fmt::format("{}", fmt::join(lacking, ", ")); }
+std::string Health::lacking() const {
+  std::vector<std::string> out;
+  for (const int site : etcds) out.push_back(fmt::format("etcd in {}", static_cast<char>('a' + site)));
+  if (!primary) out.push_back("a primary");
+  if (standbys_missing > 0) out.push_back(fmt::format("{} of {} standbys", standbys_missing, kSites - 1));
+  if (!synchronous) out.push_back("a synchronous standby");
+  if (!nodes.empty()) out.push_back(fmt::format("{} of {} nodes", nodes.size(), kNodes));
+  return fmt::format("{}", fmt::join(out, ", "));
+}
 
 Health ask_health(const Sites& sites, Nodes nodes) {
   Health health;
   for (const auto& site : sites) {
-    if (!answers_ok(site.etcd() + "/health", kPatience)) health.lacking.push_back("etcd in " + site.name);
+    if (!answers_ok(site.etcd() + "/health", kPatience)) health.etcds.push_back(site.index);
   }
   const Roles roles = ask_roles(sites);
-  if (roles.primary < 0) {
-    health.lacking.push_back("a primary");
-  } else {
+  health.primary = roles.primary >= 0;
+  if (health.primary) {
     const auto reply = http("GET", sites[roles.primary].patroni() + "/patroni", {}, kPatience);
     const auto replication = reply ? parse_replication(reply->body) : Replication{};
-    if (replication.streaming < kSites - 1) {
-      health.lacking.push_back(fmt::format("{} of {} standbys", kSites - 1 - replication.streaming, kSites - 1));
-    }
-    if (!replication.synchronous) health.lacking.push_back("a synchronous standby");
-    else if (roles.standby < 0) health.lacking.push_back("a synchronous standby in Patroni's eyes");
+    health.standbys_missing = std::max(0, kSites - 1 - replication.streaming);
+    // PostgreSQL waits for it, and Patroni would promote it.
+    health.synchronous = replication.synchronous && roles.standby >= 0;
   }
   if (nodes == Nodes::Included) {
     for (const auto& site : sites) {
-      for (const auto& url : site.nodes()) {
-        if (!answers_ok(url + "/health/ready", kPatience)) health.lacking.push_back("node " + url.substr(7));
+      const auto urls = site.nodes();
+      for (int n = 0; n < static_cast<int>(urls.size()); ++n) {
+        if (!answers_ok(urls[static_cast<std::size_t>(n)] + "/health/ready", kPatience)) {
+          health.nodes.push_back({site.index, n});
+        }
       }
     }
   }

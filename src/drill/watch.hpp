@@ -30,14 +30,23 @@ struct Replication {
 };
 Replication parse_replication(std::string_view text);
 
-/// Asks the sites one after the other until one answers.
-Roles ask_roles(const Sites& sites);
+/// Asks the sites one after the other until one answers; `but` are not asked.
+Roles ask_roles(const Sites& sites, std::span<const int> but = {},
+                std::chrono::milliseconds patience = std::chrono::milliseconds(700));
 
-/// What is not whole, one short phrase each; empty: all is.
+/// What is not whole; nothing: all is.
 struct Health {
-  std::vector<std::string> lacking;
-  bool whole() const { return lacking.empty(); }
-  std::string text() const;
+  std::vector<int> etcds;  ///< sites whose etcd is not well
+  bool primary = true;
+  int standbys_missing = 0;
+  bool synchronous = true;
+  struct Node {
+    int site, number;  ///< number from 0
+  };
+  std::vector<Node> nodes;
+  bool whole() const { return etcds.empty() && primary && standbys_missing == 0 && synchronous && nodes.empty(); }
+  /// "a primary, 4 of 6 nodes".
+  std::string lacking() const;
 };
 
 enum class Nodes { Included, LeftOut };
