@@ -13,7 +13,7 @@ struct Options {
   Wishes wishes;
   std::uint64_t seed = 0;  ///< 0: drawn and printed
   int clients = 48;
-  double rate = 0;
+  double rate = 500;         ///< a platform that is to lose a site has room to spare; 0: as much as it takes
   double link_delay_ms = 0;  ///< round trip between sites
   double warm_up_s = 4;      ///< of load before the fault strikes
   std::string json, report, history;

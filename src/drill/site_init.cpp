@@ -69,6 +69,7 @@ Result<> mount_own(const SiteSpec& spec) {
     dup2(log, 2);
     if (log > 2) close(log);
   }
+  setpriority(PRIO_PROCESS, 0, service.nice);
   prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
   if (spec.user != 0 && (setgroups(0, nullptr) != 0 || setgid(spec.group) != 0 || setuid(spec.user) != 0)) _exit(124);
   prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -176,7 +177,8 @@ json::object to_json(const SiteSpec& spec) {
                                     {"environment", std::move(environment)},
                                     {"log", s.log},
                                     {"wait_for", json::value_from(s.wait_for)},
-                                    {"wait_s", s.wait_s}});
+                                    {"wait_s", s.wait_s},
+                                    {"nice", s.nice}});
   }
   return {{"name", spec.name},
           {"namespaces", spec.namespaces},
@@ -207,7 +209,8 @@ Result<SiteSpec> parse_site_spec(std::string_view text) {
                     .environment = string_map(*s, "environment"),
                     .log = std::string(get_string(*s, "log").value_or("/dev/null")),
                     .wait_for = strings(*s, "wait_for"),
-                    .wait_s = static_cast<int>(get_int(*s, "wait_s").value_or(30))};
+                    .wait_s = static_cast<int>(get_int(*s, "wait_s").value_or(30)),
+                    .nice = static_cast<int>(get_int(*s, "nice").value_or(0))};
     if (service.argv.empty()) return fail(Errc::Invalid, service.name + ": nothing to run");
     spec.services.push_back(std::move(service));
   }

@@ -20,6 +20,7 @@ struct Service {
   /// Started once one of these URLs answers with 200, or after `wait_s`.
   std::vector<std::string> wait_for;
   int wait_s = 30;
+  int nice = 0;  ///< as Nice= in a unit; without the right to it: 0
 };
 
 struct SiteSpec {

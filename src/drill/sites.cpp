@@ -5,6 +5,7 @@
 #include <linux/loop.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/shm.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
@@ -25,6 +26,9 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr off_t kVolumeBytes = off_t{8} << 30;  // a sparse file: only what is written takes space
+// As in deploy/systemd.
+constexpr int kEtcdNice = -10;
+constexpr int kPatroniNice = -5;
 constexpr const char* kBallast = "/ballast";
 
 std::unexpected<Error> failed(const std::string& what) { return fail(Errc::Io, what + ": " + std::strerror(errno)); }
@@ -53,6 +57,22 @@ Result<> give(const std::string& path, std::uint32_t user) {
     if (lchown(entry.path().c_str(), user, user) != 0) return failed(entry.path());
   }
   return {};
+}
+
+/// The segment that a killed postmaster left; it would free it itself if it came back to its data.
+void free_shared_memory(const std::string& data) {
+  std::ifstream file(data + "/postmaster.pid");
+  std::string line;
+  for (int n = 0; n < 7; ++n) {
+    if (!std::getline(file, line)) return;
+  }
+  // "KEY ID"
+  const auto fields = split(trim(line), ' ');
+  const auto id = parse_int(fields.back());
+  shmid_ds segment{};
+  if (id && shmctl(static_cast<int>(*id), IPC_STAT, &segment) == 0 && segment.shm_nattch == 0) {
+    shmctl(static_cast<int>(*id), IPC_RMID, nullptr);
+  }
 }
 
 Result<> run_quietly(std::vector<std::string> argv) {
@@ -188,7 +208,14 @@ Result<> Sites::prepare_site(Site& site) {
   TRY_DO(make_folder(site.postgres_folder(), 0700));
   for (const char* name : {"/etcd", "/run", "/state1", "/state2"}) TRY_DO(make_folder(site.folder + name, 0700));
   if (options_.limited_volumes) TRY_DO(make_volume(site));
-  TRY(const auto patroni, fill_in_file("patroni.yml", v));
+  TRY(auto patroni, fill_in_file("patroni.yml", v));
+  if (options_.ground == Ground::Loopback) {
+    // Without a namespace of its own, what a killed PostgreSQL keeps in /dev/shm would outlive the drill.
+    constexpr std::string_view kBefore = "    shared_buffers:";
+    const auto at = patroni.find(kBefore);
+    if (at == std::string::npos) return fail(Errc::Invalid, "deploy/patroni.yml has no shared_buffers");
+    patroni.insert(at, "    dynamic_shared_memory_type: mmap\n");
+  }
   TRY_DO(write_file(site.folder + "/patroni.yml", patroni, 0600));
   TRY(const auto bootstrap, fill_in_file("post-bootstrap.sh", v));
   TRY_DO(write_file(site.folder + "/post-bootstrap.sh", bootstrap, 0755));
@@ -226,13 +253,17 @@ Result<> Sites::write_spec(const Site& site) {
                        {"/etc/resolv.conf", options_.folder + "/resolv.conf"}};
     if (user != 0) spec.files_over["/etc/passwd"] = site.folder + "/passwd";
   }
-  spec.services.push_back(
-      {.name = "etcd", .argv = {"/usr/bin/etcd"}, .environment = parse_environment(etcd_env), .log = site.log("etcd")});
+  spec.services.push_back({.name = "etcd",
+                           .argv = {"/usr/bin/etcd"},
+                           .environment = parse_environment(etcd_env),
+                           .log = site.log("etcd"),
+                           .nice = kEtcdNice});
   spec.services.push_back({.name = "patroni",
                            .argv = {"/usr/bin/patroni", site.folder + "/patroni.yml"},
                            .environment = parse_environment(patroni_env),
                            .log = site.log("patroni"),
-                           .wait_for = {site.etcd() + "/health"}});
+                           .wait_for = {site.etcd() + "/health"},
+                           .nice = kPatroniNice});
   std::vector<std::string> primaries;
   for (const auto& s : sites_) primaries.push_back(s.patroni() + "/primary");
   int number = 0;
@@ -282,6 +313,7 @@ void Sites::thaw(int index) {
 
 Result<> Sites::wipe(int index) {
   auto& site = (*this)[index];
+  free_shared_memory(site.postgres_folder() + "/data");
   std::error_code error;
   for (const auto& folder :
        {site.postgres_folder() + "/data", site.folder + "/etcd", site.folder + "/state1", site.folder + "/state2"}) {

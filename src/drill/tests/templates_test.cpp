@@ -43,7 +43,8 @@ TEST_CASE("a site's description survives the way to its first process") {
                                     .environment = {{"A", "1"}},
                                     .log = "/x/etcd.log",
                                     .wait_for = {"http://10.0.0.1:1/health"},
-                                    .wait_s = 7}}};
+                                    .wait_s = 7,
+                                    .nice = -3}}};
   const auto again = parse_site_spec(to_text(to_json(spec)));
   REQUIRE(again);
   CHECK(to_text(to_json(*again)) == to_text(to_json(spec)));
