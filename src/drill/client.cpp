@@ -215,6 +215,8 @@ Task<Reply> Roamer::call(Asked asked) {
       world_.trouble(std::move(met));
       break;
     }
+    // The first disappointment costs no time; whoever meets one after the other does not storm the nodes.
+    if (reply.attempts > 1) co_await world_.loop.sleep(kBreath);
     co_await move(stay);
   }
   busy_ = false;

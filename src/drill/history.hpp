@@ -125,8 +125,8 @@ struct Trouble {
 struct ClientInfo {
   std::string name;
   std::string role;
-  std::uint32_t home = 0;  ///< site
-  bool caught_up = false;  ///< a receiver that synced after the last send: has it all
+  std::uint32_t home = 0;            ///< site
+  bool caught_up = false;            ///< a receiver that synced after the last send: has it all
   std::vector<std::uint32_t> rooms;  ///< where it is a member
 };
 

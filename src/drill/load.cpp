@@ -73,7 +73,11 @@ class RealLoad final : public Load {
       history_.faults.push_back(event.at);
       history_.marks.push_back({event.at, event.text});
       for (const int site : lost) {
-        if (site >= 0) history_.losses.push_back({static_cast<std::uint32_t>(site), event.at});
+        // Told again when another one follows: it is still the same loss.
+        const auto known = std::ranges::any_of(history_.losses, [&](const Loss& l) {
+          return l.site == static_cast<std::uint32_t>(site) && l.until == kNever;
+        });
+        if (site >= 0 && !known) history_.losses.push_back({static_cast<std::uint32_t>(site), event.at});
       }
     });
   }

@@ -94,11 +94,21 @@ class Chart {
 
   void rate() {
     const double per_second = 1 / slice_s_;
-    double top = 1;
-    for (const auto& s : slices_) top = std::max(top, static_cast<double>(s.acknowledged) * per_second);
+    double highest = 1;
+    std::vector<double> busy;
+    for (const auto& s : slices_) {
+      const auto one = static_cast<double>(s.acknowledged) * per_second;
+      highest = std::max(highest, one);
+      if (one > 0) busy.push_back(one);
+    }
+    std::ranges::sort(busy);
+    // All that waited is answered at once when the database is back. Such a moment is cut off and
+    // labelled: it must not press everything else to the ground.
+    const double usual = busy.empty() ? 1 : busy[busy.size() / 2];
+    double top = std::min(highest, 2.6 * usual);
     const double step = nice_step(top, 4);
     top = std::ceil(top / step) * step;
-    const auto y_of = [&](double value) { return kRateTop + kRateHeight * (1 - value / top); };
+    const auto y_of = [&](double value) { return kRateTop + kRateHeight * (1 - std::min(1.0, value / top)); };
     for (double v = 0; v <= top + step / 2; v += step) {
       add(R"(<line class="grid" x1="{0}" x2="{1}" y1="{2:.1f}" y2="{2:.1f}"/><text class="tick end" x="{3}" y="{4:.1f}">{5:.0f}</text>)",
           kLeft, kLeft + kPlot, y_of(v), kLeft - 6, y_of(v) + 4, v);
@@ -126,6 +136,14 @@ class Chart {
       points(below, base, true);
       add(R"(<polygon class="site s{}" points="{}{}"/>)", site % 6, above, below);
       base = std::move(to);
+    }
+    double labelled = -100;
+    for (std::size_t i = 0; i < slices_.size(); ++i) {
+      const double one = static_cast<double>(slices_[i].acknowledged) * per_second;
+      const double x = x_of_second(slice_s_ * (static_cast<double>(i) + 1)) + 3;
+      if (one <= top * 1.01 || x - labelled < 60) continue;
+      labelled = x;
+      add(R"(<text class="peak" x="{:.1f}" y="{}">▲ {:.0f}</text>)", x, kRateTop + 11, one);
     }
     for (std::size_t i = 0; i < slices_.size(); ++i) {
       if (slices_[i].errors == 0) continue;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <iterator>
+#include <tuple>
 
 #include "drill/report.hpp"
 
@@ -33,13 +34,13 @@ p{margin:0 0 10px}.quiet{color:var(--soft)}.card{background:var(--card);border:1
 .wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:15px}
 th{font-weight:600;text-align:left;color:var(--soft);font-size:13px;vertical-align:bottom}
 th,td{padding:7px 10px;border-bottom:1px solid var(--line)}tr:last-child td{border-bottom:0}
-td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+td.w{white-space:nowrap}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 .chip{display:inline-block;border-radius:999px;padding:1px 10px;font-size:13px;font-weight:600;white-space:nowrap}
 .chip.good{background:var(--good-ground);color:var(--good)}.chip.bad{background:var(--bad-ground);color:var(--bad)}.chip.slow{background:var(--slow-ground);color:var(--slow)}
 .head{display:flex;flex-wrap:wrap;gap:6px 14px;align-items:baseline;margin-bottom:8px}.head .quiet{font-size:14px}
 .facts{display:flex;flex-wrap:wrap;gap:4px 22px;margin:0 0 8px;font-size:15px}.facts b{font-variant-numeric:tabular-nums}
 svg.chart{display:block;width:100%;height:auto;margin:6px 0}
-.grid{stroke:var(--line);stroke-width:1}.tick,.axis{fill:var(--soft);font-size:12px}.end{text-anchor:end}.mid{text-anchor:middle}
+.grid{stroke:var(--line);stroke-width:1}.tick,.axis,.peak{fill:var(--soft);font-size:12px}.end{text-anchor:end}.mid{text-anchor:middle}
 .outage{fill:var(--bad);opacity:.13}.site{opacity:.88}.error{fill:var(--bad)}
 .s0{fill:var(--s0)}.s1{fill:var(--s1)}.s2{fill:var(--s2)}.s3{fill:var(--s3)}.s4{fill:var(--s4)}.s5{fill:var(--s5)}
 .p50,.p99{fill:none;stroke-width:1.6}.p50{stroke:var(--p50)}.p99{stroke:var(--p99)}
@@ -217,7 +218,7 @@ class Page {
         R"(<h2>All runs</h2><div class="card wide"><table><tr><th class="n">Run</th><th>Fault</th><th>Site</th><th class="n">Acknowledged</th><th class="n">Lost</th><th class="n">Twice</th><th class="n">Order</th><th class="n">Media</th><th class="n">Errors</th><th class="n">Without writes</th><th class="n">Clients moved</th><th class="n">Whole again</th><th></th></tr>)";
     for (const auto& r : runs_) {
       const auto& f = r.figures;
-      add(R"(<tr><td class="n"><a href="#run{0}">{0}</a></td><td>{1}</td><td>{2}</td><td class="n">{3}</td><td class="n">{4}</td><td class="n">{5}</td><td class="n">{6}</td><td class="n">{7}</td><td class="n">{8}</td><td class="n">{9}</td><td class="n">{10}</td><td class="n">{11}</td><td>{12}</td></tr>)",
+      add(R"(<tr><td class="n"><a href="#run{0}">{0}</a></td><td>{1}</td><td class="w">{2}</td><td class="n">{3}</td><td class="n">{4}</td><td class="n">{5}</td><td class="n">{6}</td><td class="n">{7}</td><td class="n">{8}</td><td class="n">{9}</td><td class="n">{10}</td><td class="n">{11}</td><td>{12}</td></tr>)",
           r.plan.number, escape_html(r.plan.fault), escape_html(r.plan.site + (r.plan.role.empty() ? "" : ", " + r.plan.role)),
           grouped(f.acknowledged), f.lost, f.twice, f.out_of_order, f.unreadable, f.client_errors,
           with_unit(f.write_outage_s), with_unit(f.clients_moved_s),
@@ -237,9 +238,9 @@ class Page {
 
   void run(const RunRecord& r) {
     const auto& f = r.figures;
-    add(R"(<section class="card" id="run{}"><div class="head"><h3>Run {}: {}</h3>{}<span class="quiet">seed {}</span></div>)",
-        r.plan.number, r.plan.number, escape_html(capital(what_happened(r.plan))), verdict(r), r.plan.seed);
-    if (!r.plan.detail.empty()) add(R"(<p class="quiet">{}</p>)", escape_html(capital(r.plan.detail)));
+    add(R"(<section class="card" id="run{}"><div class="head"><h3>Run {}: {}</h3>{}<span class="quiet">{}seed {}</span></div>)",
+        r.plan.number, r.plan.number, escape_html(capital(what_happened(r.plan))), verdict(r),
+        r.plan.detail.empty() ? "" : escape_html(r.plan.detail) + " · ", r.plan.seed);
     add(R"(<div class="facts"><span>Load before: <b>{:.0f}</b> messages/s, half within <b>{:.1f} ms</b>, 99 % within <b>{:.1f} ms</b></span><span>Acknowledged: <b>{}</b></span><span>Without writes: <b>{}</b></span><span>Clients moved: <b>{}</b></span><span>Whole again: <b>{}</b></span></div>)",
         f.rate, f.p50_ms, f.p99_ms, grouped(f.acknowledged), with_unit(f.write_outage_s), with_unit(f.clients_moved_s),
         r.whole_again_s ? with_unit(*r.whole_again_s) : "never");
@@ -276,6 +277,13 @@ class Page {
 
 }  // namespace
 
-std::string render_html(const ReportHead& head, std::span<const RunRecord> runs) { return Page(head, runs).render(); }
+std::string render_html(const ReportHead& head, std::span<const RunRecord> runs) {
+  // Events are numbered in the order they came, whichever thread told of them first.
+  std::vector<RunRecord> ordered(runs.begin(), runs.end());
+  for (auto& r : ordered) {
+    std::ranges::sort(r.events, {}, [](const Event& e) { return std::tie(e.at, e.text); });
+  }
+  return Page(head, ordered).render();
+}
 
 }  // namespace haechi::drill

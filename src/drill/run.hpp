@@ -66,13 +66,13 @@ struct RunPlan {
 
 /// What the clients' records say about one run; the judge's answer.
 struct Figures {
-  std::int64_t acknowledged = 0;   ///< sends answered with success
-  std::int64_t lost = 0;           ///< acknowledged, and missing at the end
-  std::int64_t twice = 0;          ///< one transaction id, two events
-  std::int64_t out_of_order = 0;   ///< seen in another order than the one acknowledged
-  std::int64_t unreadable = 0;     ///< acknowledged uploads that cannot be read, or differ
-  std::int64_t client_errors = 0;  ///< failures shown to clients of sites that were not lost
-  double write_outage_s = 0;       ///< the longest time without any acknowledged send, from the fault on
+  std::int64_t acknowledged = 0;            ///< sends answered with success
+  std::int64_t lost = 0;                    ///< acknowledged, and missing at the end
+  std::int64_t twice = 0;                   ///< one transaction id, two events
+  std::int64_t out_of_order = 0;            ///< seen in another order than the one acknowledged
+  std::int64_t unreadable = 0;              ///< acknowledged uploads that cannot be read, or differ
+  std::int64_t client_errors = 0;           ///< failures shown to clients of sites that were not lost
+  double write_outage_s = 0;                ///< the longest time without any acknowledged send, from the fault on
   Nanos outage_from = 0, outage_until = 0;  ///< when that was
   double clients_moved_s = 0;  ///< from the database's return (end of the outage) until every client of the lost site
                                ///< had a send acknowledged elsewhere; infinite when one never had

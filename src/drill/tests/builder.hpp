@@ -2,6 +2,7 @@
 // Histories as a faultless platform would leave them, to be bent by the tests.
 
 #include <algorithm>
+#include <map>
 #include <random>
 
 #include "drill/history.hpp"
