@@ -3,11 +3,8 @@
 namespace haechi::identity {
 
 namespace {
-UiaOptions uia_options(UiaOptions given, const journal::Journal& journal) {
-  given.other_nodes = journal.shared();
-  return given;
+constexpr auto kNonceLifetime = std::chrono::seconds(60);
 }
-}  // namespace
 
 Identity::Identity(Loop& loop, store::Readers& readers, journal::Journal& journal, Random& random, Options options)
     : passwords_(loop, options.passwords),
@@ -16,7 +13,8 @@ Identity::Identity(Loop& loop, store::Readers& readers, journal::Journal& journa
       registration_tokens_(loop, readers, journal, random),
       openid_(loop, readers, journal, random),
       nonces_(loop.clock(), random),
-      uia_(loop, random, accounts_, registration_tokens_, uia_options(options.uia, journal)) {
+      hand_over_(readers, journal, loop.clock(), random),
+      uia_(loop, random, accounts_, registration_tokens_, options.uia, &hand_over_) {
   journal.subscribe([this](std::span<const journal::Entry> entries) {
     for (const auto& e : entries) {
       sessions_.follow(e);
@@ -31,6 +29,18 @@ void Identity::add_hooks(Hooks hooks) {
   hooks_.push_back(std::move(hooks));
   sessions_.add_hooks(&hooks_.back());
   accounts_.add_hooks(&hooks_.back());
+}
+
+Task<Result<std::string>> Identity::issue_nonce() {
+  auto nonce = nonces_.issue();
+  if (hand_over_.needed()) CO_TRY_DO(co_await hand_over_.keep("nonce " + nonce, {}, kNonceLifetime));
+  co_return nonce;
+}
+
+Task<Result<bool>> Identity::spend_nonce(std::string nonce) {
+  const bool known = nonces_.spend(nonce);
+  if (!hand_over_.needed()) co_return known;
+  co_return co_await hand_over_.take("nonce " + nonce);
 }
 
 Task<void> Identity::stop() { return sessions_.stop(); }

@@ -33,7 +33,9 @@ class Identity {
   Sessions& sessions() { return sessions_; }
   RegistrationTokens& registration_tokens() { return registration_tokens_; }
   OpenIdTokens& openid() { return openid_; }
-  RegistrationNonces& nonces() { return nonces_; }
+  /// For shared-secret registration: good once, on whichever node.
+  Task<Result<std::string>> issue_nonce();
+  Task<Result<bool>> spend_nonce(std::string nonce);
   Uia& uia() { return uia_; }
 
   /// Before the journal starts.
@@ -48,6 +50,7 @@ class Identity {
   RegistrationTokens registration_tokens_;
   OpenIdTokens openid_;
   RegistrationNonces nonces_;
+  HandOver hand_over_;
   Uia uia_;
 };
 

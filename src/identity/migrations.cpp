@@ -83,8 +83,20 @@ CREATE INDEX openid_tokens_user ON openid_tokens (user_id);
 CREATE INDEX openid_tokens_expires ON openid_tokens (expires_ms);
 )sql";
 
+constexpr std::string_view kHandOvers = R"sql(
+-- What a client began on one node and may go on with on another. Key: the hash of a name that the
+-- client has; sealed: a text encrypted under that name.
+CREATE TABLE hand_overs (
+  hash BYTEA NOT NULL PRIMARY KEY,
+  sealed BYTEA NOT NULL,
+  expires_ms BIGINT NOT NULL
+) /*clustered*/;
+CREATE INDEX hand_overs_expires ON hand_overs (expires_ms);
+)sql";
+
 constexpr store::Migration kMigrations[] = {
     {"identity", 1, "accounts, devices, tokens", kInit},
+    {"identity", 2, "steps of authentication on several nodes", kHandOvers},
 };
 
 }  // namespace

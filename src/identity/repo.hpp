@@ -75,6 +75,10 @@ void insert_login_token(Connection& c, const Sha256& hash, std::string_view user
 std::optional<std::string> take_login_token(Connection& c, const Sha256& hash, WallMs now);
 void insert_openid_token(Connection& c, const Sha256& hash, std::string_view user_id, WallMs expires_ms, WallMs now);
 std::optional<std::string> openid_user(Connection& c, const Sha256& hash, WallMs now);
+void put_hand_over(Connection& c, const Sha256& hash, std::string_view sealed, WallMs expires_ms, WallMs now);
+std::optional<std::string> hand_over(Connection& c, const Sha256& hash, WallMs now);
+/// False when there is none (any more).
+bool take_hand_over(Connection& c, const Sha256& hash, WallMs now);
 /// Log-in and OpenID tokens of a user.
 void delete_small_tokens(Connection& c, std::string_view user_id);
 

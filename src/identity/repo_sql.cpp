@@ -75,6 +75,13 @@ constexpr Sql kExpireOpenId{"DELETE FROM openid_tokens WHERE expires_ms <= $1"};
 constexpr Sql kOpenIdUser{"SELECT user_id FROM openid_tokens WHERE hash = $1 AND expires_ms > $2"};
 constexpr Sql kDeleteOpenIdOf{"DELETE FROM openid_tokens WHERE user_id = $1"};
 
+constexpr Sql kPutHandOver{
+    "INSERT INTO hand_overs (hash, sealed, expires_ms) VALUES ($1, $2, $3) "
+    "ON CONFLICT (hash) DO UPDATE SET sealed = excluded.sealed, expires_ms = excluded.expires_ms"};
+constexpr Sql kExpireHandOvers{"DELETE FROM hand_overs WHERE expires_ms <= $1"};
+constexpr Sql kHandOver{"SELECT sealed FROM hand_overs WHERE hash = $1 AND expires_ms > $2"};
+constexpr Sql kTakeHandOver{"DELETE FROM hand_overs WHERE hash = $1 AND expires_ms > $2"};
+
 Blob blob(const Sha256& h) { return {{reinterpret_cast<const char*>(h.data()), h.size()}}; }
 
 UserRecord user_of(const Row& r) {
@@ -247,6 +254,19 @@ std::optional<std::string> take_login_token(Connection& c, const Sha256& hash, W
   auto user_id = c.one(kLoginToken, first_text, blob(hash), now);
   if (user_id) c.put(kDeleteLoginToken, blob(hash));
   return user_id;
+}
+
+void put_hand_over(Connection& c, const Sha256& hash, std::string_view sealed, WallMs expires_ms, WallMs now) {
+  c.put(kExpireHandOvers, now);
+  c.put(kPutHandOver, blob(hash), Blob{sealed}, expires_ms);
+}
+
+std::optional<std::string> hand_over(Connection& c, const Sha256& hash, WallMs now) {
+  return c.one(kHandOver, first_text, blob(hash), now);
+}
+
+bool take_hand_over(Connection& c, const Sha256& hash, WallMs now) {
+  return c.exec(kTakeHandOver, blob(hash), now) > 0;
 }
 
 void insert_openid_token(Connection& c, const Sha256& hash, std::string_view user_id, WallMs expires_ms, WallMs now) {

@@ -48,8 +48,14 @@ bool names_stage(const std::vector<UiaFlow>& flows, std::string_view type) {
 
 }  // namespace
 
-Uia::Uia(Loop& loop, Random& random, Accounts& accounts, RegistrationTokens& registration_tokens, UiaOptions options)
-    : loop_(loop), random_(random), accounts_(accounts), registration_tokens_(registration_tokens), options_(options) {}
+Uia::Uia(Loop& loop, Random& random, Accounts& accounts, RegistrationTokens& registration_tokens, UiaOptions options,
+         HandOver* hand_over)
+    : loop_(loop),
+      random_(random),
+      accounts_(accounts),
+      registration_tokens_(registration_tokens),
+      options_(options),
+      hand_over_(hand_over && hand_over->needed() ? hand_over : nullptr) {}
 
 Uia::~Uia() = default;
 
@@ -79,6 +85,22 @@ Uia::Session* Uia::find(std::string_view id) {
   return found == sessions_.end() ? nullptr : &*found->second;
 }
 
+Task<Result<>> Uia::take_over(std::string id) {
+  CO_TRY(const auto text, co_await hand_over_->find("uia " + id));
+  if (!text || find(id)) co_return {};
+  const auto known = must_parse_object(*text);
+  UiaContext begun;
+  begun.operation = get_string(known, "operation").value_or("");
+  begun.user_id = get_string(known, "user").value_or("");
+  auto& session = open(begun, std::move(id));
+  if (const auto* body = get_object(known, "body")) session.body = *body;
+  std::string sorted;
+  append_sorted(sorted, session.body);
+  session.fingerprint = sha256(sorted);
+  session.kept = true;
+  co_return {};
+}
+
 Task<Result<UiaOutcome>> Uia::check(std::vector<UiaFlow> flows, const json::value* auth, UiaContext context) {
   expire();
   json::object given;
@@ -92,15 +114,15 @@ Task<Result<UiaOutcome>> Uia::check(std::vector<UiaFlow> flows, const json::valu
   // again: what came with it was meant for a request that nobody here remembers.
   const auto session_id = get_string(given, "session").value_or("");
   Session* session = find(session_id);
-  // Another node may have opened it: then what comes with this very request is judged here. The
-  // flows have one stage each, so nothing that was proven there is missing, if only the body is here.
-  const bool elsewhere =
-      !session && options_.other_nodes && is_session_id(session_id) && !context.body.empty();
-  if (!session && !session_id.empty() && !elsewhere) type.clear();
+  if (!session && hand_over_ && is_session_id(session_id)) {
+    CO_TRY_DO(co_await take_over(std::string(session_id)));
+    session = find(session_id);
+  }
+  if (!session && !session_id.empty()) type.clear();
   if (session && (session->operation != context.operation || session->user_id != context.user_id)) {
     co_return fail(Errc::Forbidden, "This authentication session belongs to another request");
   }
-  if (!session) session = &open(context, elsewhere ? std::string(session_id) : random_.text(kSessionIdLength));
+  if (!session) session = &open(context, random_.text(kSessionIdLength));
 
   // The first request often only asks which flows there are, so the body counts
   // from the first stage that was passed with it.
@@ -111,6 +133,7 @@ Task<Result<UiaOutcome>> Uia::check(std::vector<UiaFlow> flows, const json::valu
     if (session->bound && fingerprint != session->fingerprint) {
       co_return fail(Errc::Forbidden, "The request changed while it was being authenticated");
     }
+    if (fingerprint != session->fingerprint) session->kept = false;
     session->fingerprint = fingerprint;
     session->body = text.size() <= kBodyKeptBytesMax ? context.body : json::object();
   }
@@ -133,7 +156,15 @@ Task<Result<UiaOutcome>> Uia::check(std::vector<UiaFlow> flows, const json::valu
   const bool passed = !failure && std::ranges::any_of(flows, [&](const auto& f) {
     return std::ranges::all_of(f.stages, [&](const auto& s) { return session->completed.contains(s); });
   });
-  if (!passed) co_return UiaOutcome(challenge(flows, *session, failure));
+  if (!passed) {
+    UiaOutcome asked(challenge(flows, *session, failure));
+    if (hand_over_ && !std::exchange(session->kept, true)) {
+      auto text = to_text(json::object{
+          {"operation", session->operation}, {"user", session->user_id}, {"body", session->body}});
+      CO_TRY_DO(co_await hand_over_->keep("uia " + session->id, std::move(text), options_.lifetime));
+    }
+    co_return asked;
+  }
 
   UiaCompleted done{.body = context.body.empty() ? session->body : std::move(context.body),
                     .registration_token = session->registration_token};

@@ -1,7 +1,9 @@
 #pragma once
 // User-interactive authentication:
 // https://spec.matrix.org/v1.19/client-server-api/#user-interactive-authentication-api
-// Its sessions live in memory: after a restart a client is simply asked again.
+// Its sessions live in memory: after a restart a client is simply asked again. Where
+// there are several nodes they can be taken over by another one. Every flow here has
+// one stage, so what has been proven need not travel.
 
 #include <list>
 #include <map>
@@ -13,6 +15,7 @@
 #include "base/json.hpp"
 #include "base/random.hpp"
 #include "identity/accounts.hpp"
+#include "identity/hand_over.hpp"
 #include "identity/tokens.hpp"
 
 namespace haechi::identity {
@@ -48,13 +51,14 @@ using UiaOutcome = std::variant<UiaCompleted, UiaChallenge>;
 struct UiaOptions {
   std::size_t sessions_max = 10'000;
   Duration lifetime = std::chrono::minutes(15);
-  bool other_nodes = false;  ///< sessions that are not known here may be theirs
 };
 
 /// Loop thread only.
 class Uia {
  public:
-  Uia(Loop& loop, Random& random, Accounts& accounts, RegistrationTokens& registration_tokens, UiaOptions options = {});
+  /// `hand_over`: for sessions that go on on another node; null where there is none.
+  Uia(Loop& loop, Random& random, Accounts& accounts, RegistrationTokens& registration_tokens, UiaOptions options = {},
+      HandOver* hand_over = nullptr);
   ~Uia();
 
   /// `auth` is the request's member of that name, null when absent. Errc::Forbidden
@@ -71,6 +75,7 @@ class Uia {
     json::object body;     ///< empty when too large to keep
     Sha256 fingerprint{};  ///< of the whole body
     bool bound = false;    ///< a stage was passed: the body may no longer change
+    bool kept = false;     ///< the other nodes can find it as it is
     std::set<std::string, std::less<>> completed;
     std::optional<std::string> registration_token;
     Instant until{};
@@ -82,6 +87,8 @@ class Uia {
   using StageResult = std::optional<StageFailure>;
 
   Session& open(const UiaContext& context, std::string id);
+  /// Opens here what another node has begun; nothing when it is not known there either.
+  Task<Result<>> take_over(std::string id);
   Session* find(std::string_view id);
   void close(SessionList::iterator at);
   void expire();
@@ -93,6 +100,7 @@ class Uia {
   Accounts& accounts_;
   RegistrationTokens& registration_tokens_;
   UiaOptions options_;
+  HandOver* hand_over_;
   SessionList order_;  ///< oldest first: all live equally long
   std::unordered_map<std::string_view, SessionList::iterator, StringHash, std::equal_to<>> sessions_;
 };

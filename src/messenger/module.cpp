@@ -189,6 +189,7 @@ Result<> Module::start(store::Database& db) {
   TRY_DO(p.directory.start(db));
   p.device_keys.start();
   p.profiles.start();
+  p.push_rules.start();
   p.receipts.start();
   p.typing.start();
   TRY_DO(p.presence.start(db));

@@ -5,6 +5,15 @@
 
 namespace haechi::messenger {
 
+void PushRules::start() {
+  journal_.subscribe([this](std::span<const journal::Entry> entries) {
+    for (const auto& e : entries) {
+      if (e.kind != kind::kPushRules || e.own) continue;
+      if (auto* user = users_.find(e.subject)) unread_.settle(*user, e.pos);
+    }
+  });
+}
+
 Task<Result<>> PushRules::edit(std::string user, Edit change) {
   // What came until now is judged by the rules until now.
   CO_TRY(auto state, co_await users_.get(user));

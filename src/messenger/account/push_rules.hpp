@@ -16,6 +16,9 @@ class PushRules {
   PushRules(journal::Journal& journal, Users& users, UnreadCounter& unread)
       : journal_(journal), users_(users), unread_(unread) {}
 
+  /// Follows the feed, before Users does.
+  void start();
+
   /// Runs inside the transaction on what is stored then, so that two clients do
   /// not undo each other; may run twice.
   using Edit = std::function<Result<>(push::Ruleset&)>;

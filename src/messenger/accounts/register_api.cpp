@@ -103,7 +103,8 @@ RegisterApi::Answer RegisterApi::token_validity(net::Request& req) {
 RegisterApi::Answer RegisterApi::nonce(net::Request&) {
   if (options_.accounts.shared_secret.empty())
     co_return fail(Errc::Unknown, "Shared secret registration is not enabled");
-  co_return reply({{"nonce", identity_.nonces().issue()}});
+  CO_TRY(const auto nonce, co_await identity_.issue_nonce());
+  co_return reply({{"nonce", nonce}});
 }
 
 RegisterApi::Answer RegisterApi::register_with_secret(net::Request& req) {
@@ -120,7 +121,8 @@ RegisterApi::Answer RegisterApi::register_with_secret(net::Request& req) {
   // A zero byte would shift what the code covers from one field into the next.
   if (username.contains('\0') || password.contains('\0'))
     co_return fail(Errc::InvalidParam, "Invalid username or password");
-  if (!identity_.nonces().spend(nonce)) co_return fail(Errc::Unknown, "Unrecognised nonce");
+  CO_TRY(const bool good, co_await identity_.spend_nonce(nonce));
+  if (!good) co_return fail(Errc::Unknown, "Unrecognised nonce");
   const auto expected = identity::shared_secret_mac(secret, nonce, username, password, admin, user_type.value_or(""));
   if (!identity::shared_secret_mac_matches(mac, expected)) co_return fail(Errc::Forbidden, "HMAC incorrect");
 

@@ -6,6 +6,7 @@
 #include "messenger/ephemeral/repo.hpp"
 #include "messenger/ephemeral/said.hpp"
 #include "messenger/errc.hpp"
+#include "messenger/kinds.hpp"
 
 namespace haechi::messenger {
 namespace {
@@ -64,6 +65,11 @@ Result<> Presence::start(store::Database& db) {
   }
   rooms_.observe(*this);
   journal_.on_broadcast(std::string(kTopic), [this](std::string_view message) { hear(message); });
+  journal_.subscribe([this](std::span<const journal::Entry> entries) {
+    for (const auto& e : entries) {
+      if (e.kind == kind::kPresence && !e.own) hear_one(must_parse_object(e.data), Why::SetByHand);
+    }
+  });
   loop_.timers().arm(sweep_timer_, loop_.now() + kSweepEvery, [this] { sweep(); });
   return {};
 }
@@ -74,14 +80,21 @@ Task<Result<>> Presence::set(std::string user, PresenceState state, std::optiona
   // In memory, so that those who share a room can be found.
   CO_TRY(const auto holder, co_await users_.get(user));
   const WallMs now_ms = loop_.clock().wall_ms();
+  std::string data;  // what users say themselves is not lost on the way to the other nodes
+  if (journal_.shared()) {
+    auto said = said_of(user, state, now_ms);
+    said["rooms"] = rooms_of(user);
+    if (status) said["status"] = *status;
+    data = to_text(said);
+  }
   CO_TRY_DO(co_await journal_.submit([=](journal::Tx& tx) -> Result<> {
     repo::put_presence(tx.sql(), {user, std::string(to_string(state)), status, now_ms});
+    if (!data.empty()) tx.append(kind::kPresence, user, data);
     return {};
   }));
   auto& known = known_[user];
   known.here = known.state = state;
   known.elsewhere.clear();
-  say(user, true);
   known.status = std::move(status);
   known.active_ms = now_ms;
   known.seen = loop_.now();
@@ -268,36 +281,37 @@ void Presence::tell() {
 
 // -- the other nodes --
 
-void Presence::say(const std::string& user, bool set_by_hand) {
+void Presence::say(const std::string& user) {
   if (!journal_.shared()) return;
-  auto& by_hand = unsaid_[user];
-  by_hand = by_hand || set_by_hand;
+  unsaid_.insert(user);
   if (!tell_timer_.armed()) loop_.timers().arm(tell_timer_, std::max(loop_.now(), told_ + kTellEvery), [this] { tell(); });
+}
+
+json::object Presence::said_of(std::string_view user, PresenceState here, WallMs active_ms) const {
+  return {{"node", journal_.node_id()},
+          {"user", user},
+          {"is", to_string(here)},
+          {"ago", std::max<WallMs>(0, loop_.clock().wall_ms() - active_ms)}};
+}
+
+json::array Presence::rooms_of(std::string_view id) const {
+  json::array rooms;
+  const auto* user = users_.find(id);
+  if (!user) return rooms;
+  for (const auto& [num, ref] : user->rooms) {
+    if (rooms.size() == kRoomsSaidMax) break;
+    if (ref.membership == Membership::Join && ref.room && carries_presence(*ref.room)) rooms.emplace_back(num);
+  }
+  return rooms;
 }
 
 void Presence::say_now(bool with_rooms) {
   if (unsaid_.empty()) return;
   Said said(journal_, kTopic);
-  const auto now_ms = loop_.clock().wall_ms();
-  for (const auto& [id, by_hand] : unsaid_) {
+  for (const auto& id : unsaid_) {
     const auto& known = known_[id];
-    json::array rooms;
-    const auto* user = with_rooms ? users_.find(id) : nullptr;
-    if (user) {
-      for (const auto& [num, ref] : user->rooms) {
-        if (rooms.size() == kRoomsSaidMax) break;
-        if (ref.membership == Membership::Join && ref.room && carries_presence(*ref.room)) rooms.emplace_back(num);
-      }
-    }
-    json::object item{{"node", journal_.node_id()},
-                      {"user", id},
-                      {"is", to_string(known.here)},
-                      {"ago", std::max<WallMs>(0, now_ms - known.active_ms)}};
-    if (by_hand) {
-      item["by_hand"] = true;
-      if (known.status) item["status"] = *known.status;
-    }
-    if (with_rooms) item["rooms"] = std::move(rooms);
+    auto item = said_of(id, known.here, known.active_ms);
+    if (with_rooms) item["rooms"] = rooms_of(id);
     said.add(to_text(item));
   }
   said.send();
@@ -305,37 +319,48 @@ void Presence::say_now(bool with_rooms) {
 }
 
 void Presence::hear(std::string_view message) {
-  for (const auto& value : heard_items(message)) {
-    const auto* item = value.if_object();
-    const auto node = item ? get_string(*item, "node") : std::nullopt;
-    const auto id = item ? get_string(*item, "user") : std::nullopt;
-    const auto state = item ? parse_presence(get_string(*item, "is").value_or("")) : std::nullopt;
-    if (!node || !id || !state) continue;
-    const auto at = known_.try_emplace(std::string(*id)).first;
-    auto& known = at->second;
-    known.active_ms = std::max(known.active_ms, loop_.clock().wall_ms() - get_int(*item, "ago").value_or(0));
-    const bool by_hand = get_flag(*item, "by_hand");
-    if (by_hand) {
-      const auto status = get_string(*item, "status");
-      known.status = status ? std::optional(std::string(*status)) : std::nullopt;
-      known.here = PresenceState::Offline;
-      known.elsewhere.clear();
+  for (const auto& item : heard_items(message)) {
+    if (const auto* said = item.if_object()) hear_one(*said, Why::Seen);
+  }
+}
+
+void Presence::hear_one(const json::object& said, Why why) {
+  const auto node = get_string(said, "node");
+  const auto id = get_string(said, "user");
+  const auto state = parse_presence(get_string(said, "is").value_or(""));
+  if (!node || !id || !state) return;
+  const auto at = known_.try_emplace(std::string(*id)).first;
+  auto& known = at->second;
+  known.active_ms = std::max(known.active_ms, loop_.clock().wall_ms() - get_int(said, "ago").value_or(0));
+  if (why == Why::SetByHand) {
+    const auto status = get_string(said, "status");
+    known.status = status ? std::optional(std::string(*status)) : std::nullopt;
+    known.here = PresenceState::Offline;  // the next sync here that says more is believed
+    known.elsewhere.clear();
+  }
+  auto e = std::ranges::find(known.elsewhere, *node, &Elsewhere::node);
+  if (e == known.elsewhere.end()) {
+    if (*state == PresenceState::Offline && why == Why::Seen) return;
+    e = known.elsewhere.insert(known.elsewhere.end(), {.node = std::string(*node), .rooms = {}});
+  }
+  e->state = *state;
+  e->heard = loop_.now();
+  if (const auto* rooms = get_array(said, "rooms")) {
+    e->rooms.clear();
+    for (const auto& num : *rooms) {
+      if (num.is_int64()) e->rooms.push_back(num.get_int64());
     }
-    auto e = std::ranges::find(known.elsewhere, *node, &Elsewhere::node);
-    if (e == known.elsewhere.end()) {
-      if (*state == PresenceState::Offline && !by_hand) continue;
-      e = known.elsewhere.insert(known.elsewhere.end(), {.node = std::string(*node), .rooms = {}});
+  }
+  weigh(at->first, known);
+  if (why == Why::SetByHand) {
+    // At once, as on the node where it was set.
+    if (!known.pending) pending_.push_back(at->first);
+    known.pending = true;
+    tell();
+    if (auto* user = users_.find(at->first)) {
+      user->ephemeral_stamp = known.stamp;
+      user->wake();
     }
-    e->state = *state;
-    e->heard = loop_.now();
-    if (const auto* rooms = get_array(*item, "rooms")) {
-      e->rooms.clear();
-      for (const auto& num : *rooms) {
-        if (num.is_int64()) e->rooms.push_back(num.get_int64());
-      }
-    }
-    weigh(at->first, known);
-    if (by_hand) note_change(at->first, known);
   }
 }
 

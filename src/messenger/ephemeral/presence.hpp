@@ -74,9 +74,13 @@ class Presence final : public PresenceReader, public RoomObserver {
   void weigh(const std::string& user, Known& known);
   void note_change(const std::string& user, Known& known);
   /// To the other nodes, with the next telling.
-  void say(const std::string& user, bool set_by_hand = false);
+  void say(const std::string& user);
   void say_now(bool with_rooms);
   void hear(std::string_view message);
+  enum class Why { Seen, SetByHand };
+  void hear_one(const json::object& said, Why why);
+  json::object said_of(std::string_view user, PresenceState here, WallMs active_ms) const;
+  json::array rooms_of(std::string_view user) const;
   template <class F>
   void each_changed(const UserState& user, std::int64_t stamp, F look) const;
   void stamp(const std::string& user, Known& known);
@@ -95,7 +99,7 @@ class Presence final : public PresenceReader, public RoomObserver {
   std::map<std::int64_t, std::string> by_stamp_;  ///< stamp of the last change -> user
   TextMap<std::vector<Arrival>> arrivals_;        ///< rooms that somebody has just joined
   std::vector<std::string> pending_;
-  TextMap<bool> unsaid_;  ///< user -> whether they said it themselves
+  TextSet unsaid_;
   int sweeps_ = 0;
   Instant told_{};
   TimerQueue::Timer tell_timer_;

@@ -95,6 +95,12 @@ void PushGateway::pushers_changed(std::string_view user) {
         ref.room->pushed_users.erase(it);
       }
     }
+  } else {
+    // On another node; or gone from memory, which is rare enough to look at every room.
+    rooms_.each_in_memory([&](Room& room) {
+      if (pushers && room.membership(user) == Membership::Join) room.pushed_users.emplace(user);
+      else if (const auto it = room.pushed_users.find(user); it != room.pushed_users.end()) room.pushed_users.erase(it);
+    });
   }
   const auto it = targets_.find(user);
   if (it == targets_.end()) return;

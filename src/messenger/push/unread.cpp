@@ -116,11 +116,12 @@ Task<Result<const Unread*>> UnreadCounter::unread(UserPtr user, RoomPtr room) {
   }
 }
 
-void UnreadCounter::settle(UserState& user) {
+void UnreadCounter::settle(UserState& user, Position upto) {
   for (auto& [num, ref] : user.rooms) {
     const auto room = ref.room;
     if (!room || ref.unread.upto == 0 || ref.unread.upto + 1 < room->timeline_from()) continue;
     for (const auto& e : room->timeline()) {
+      if (e->pos > upto) break;
       if (e->pos > ref.unread.upto) count(user, *room, ref.unread, e);
     }
   }

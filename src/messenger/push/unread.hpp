@@ -18,7 +18,8 @@ class UnreadCounter final : public UnreadReader {
 
   /// Counts what memory holds with the rules of now: called before rules change,
   /// because an event is judged by the rules under which it came.
-  void settle(UserState& user);
+  /// `upto`: where the rules changed, as far as it is known.
+  void settle(UserState& user, Position upto = INT64_MAX);
   /// The user's receipt moved, or they forgot the room: count anew when asked.
   static void forget(UserState& user, std::int64_t room_num);
 

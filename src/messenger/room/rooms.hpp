@@ -100,6 +100,10 @@ class Rooms {
   /// then find_stored() on a reader thread.
   const store::LateIndex& by_room() const { return by_room_; }
 
+  template <class F>
+  void each_in_memory(F f) const {
+    for (const auto& [num, room] : by_num_) f(*room);
+  }
   std::size_t in_memory() const { return by_num_.size(); }
 
  private:
