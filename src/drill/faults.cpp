@@ -114,8 +114,12 @@ Result<Strike> draw(std::uint64_t seed, const Wishes& wishes, const Abilities& a
 }
 
 std::uint64_t seed_of_run(std::uint64_t seed, int number) {
-  // Any odd constant far from small numbers keeps seeds of neighbouring runs apart.
-  return number <= 1 ? seed : (seed + static_cast<std::uint64_t>(number - 1) * 0x9E3779B97F4A7C15ull) >> 16;
+  if (number <= 1) return seed;
+  // SplitMix64: neighbouring seeds and neighbouring runs have nothing in common. Cut to a length that people can type.
+  std::uint64_t z = seed + static_cast<std::uint64_t>(number - 1) * 0x9E3779B97F4A7C15ull;
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EBull;
+  return ((z ^ (z >> 31)) >> 24) + 1;
 }
 
 }  // namespace haechi::drill

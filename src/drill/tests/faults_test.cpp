@@ -52,8 +52,11 @@ TEST_CASE("wrong wishes are refused with a reason") {
 TEST_CASE("the first run has the drill's own seed and the others have their own") {
   CHECK(seed_of_run(42, 1) == 42);
   std::set<std::uint64_t> seeds;
-  for (int n = 1; n <= 1000; ++n) seeds.insert(seed_of_run(42, n));
-  CHECK(seeds.size() == 1000);
+  for (int n = 1; n <= 1000; ++n) {
+    seeds.insert(seed_of_run(42, n));
+    seeds.insert(seed_of_run(43, n));
+  }
+  CHECK(seeds.size() == 2000);
 }
 
 }  // namespace haechi::drill
