@@ -50,6 +50,11 @@ Result<> mount_own(const SiteSpec& spec) {
   // A postmaster that was killed leaves its process id in a file. Were it given to somebody else after
   // the restart, PostgreSQL would take it for its old self, still alive, and refuse to start.
   std::ofstream("/proc/sys/kernel/ns_last_pid") << 300 + spec.generation % 10 * 3000;
+  for (const auto& [name, value] : spec.sysctls) {
+    std::string path = "/proc/sys/" + name;
+    std::ranges::replace(path, '.', '/');
+    std::ofstream(path) << value;
+  }
   for (const auto& [file, over] : spec.files_over) {
     if (access(file.c_str(), F_OK) == 0 && mount(over.c_str(), file.c_str(), nullptr, MS_BIND, nullptr) != 0) {
       return no(file.c_str());
@@ -168,6 +173,8 @@ std::map<std::string, std::string> string_map(const json::object& o, std::string
 json::object to_json(const SiteSpec& spec) {
   json::object files;
   for (const auto& [file, over] : spec.files_over) files[file] = over;
+  json::object sysctls;
+  for (const auto& [name, value] : spec.sysctls) sysctls[name] = value;
   json::array services;
   for (const auto& s : spec.services) {
     json::object environment;
@@ -180,14 +187,9 @@ json::object to_json(const SiteSpec& spec) {
                                     {"wait_s", s.wait_s},
                                     {"nice", s.nice}});
   }
-  return {{"name", spec.name},
-          {"namespaces", spec.namespaces},
-          {"user", spec.user},
-          {"group", spec.group},
-          {"files_over", std::move(files)},
-          {"folder", spec.folder},
-          {"generation", spec.generation},
-          {"services", std::move(services)}};
+  return {{"name", spec.name},     {"namespaces", spec.namespaces},  {"user", spec.user},
+          {"group", spec.group},   {"files_over", std::move(files)}, {"sysctls", std::move(sysctls)},
+          {"folder", spec.folder}, {"generation", spec.generation},  {"services", std::move(services)}};
 }
 
 Result<SiteSpec> parse_site_spec(std::string_view text) {
@@ -198,6 +200,7 @@ Result<SiteSpec> parse_site_spec(std::string_view text) {
                 .group = static_cast<std::uint32_t>(get_int(o, "group").value_or(0)),
                 .folder = std::string(get_string(o, "folder").value_or("/"))};
   spec.files_over = string_map(o, "files_over");
+  spec.sysctls = string_map(o, "sysctls");
   spec.generation = static_cast<int>(get_int(o, "generation").value_or(0));
   const auto* services = get_array(o, "services");
   if (!services) return fail(Errc::Invalid, "a site without services");

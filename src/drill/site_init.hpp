@@ -30,6 +30,8 @@ struct SiteSpec {
   std::uint32_t group = 0;
   /// Files of the machine with what stands over them in the site: its users, its names.
   std::map<std::string, std::string> files_over;
+  /// Settings of the kernel for the site's network, "net.ipv4.x" and its value.
+  std::map<std::string, std::string> sysctls;
   std::string folder;  ///< where services start
   int generation = 0;  ///< how often the site was started before: process ids do not repeat those of its last life
   std::vector<Service> services;

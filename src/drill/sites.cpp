@@ -249,6 +249,8 @@ Result<> Sites::write_spec(const Site& site) {
   const auto user = user_of(site);
   SiteSpec spec{.name = site.name, .namespaces = apart, .user = user, .group = user, .folder = site.folder};
   if (apart) {
+    TRY(const auto sysctls, fill_in_file("sysctl.conf", v));
+    spec.sysctls = parse_environment(sysctls);
     spec.files_over = {{"/etc/hosts", options_.folder + "/hosts"},
                        {"/etc/resolv.conf", options_.folder + "/resolv.conf"}};
     if (user != 0) spec.files_over["/etc/passwd"] = site.folder + "/passwd";

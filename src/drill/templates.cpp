@@ -45,7 +45,7 @@ std::map<std::string, std::string> parse_environment(std::string_view text) {
     const auto bare = trim(line);
     const auto equals = bare.find('=');
     if (bare.empty() || bare.starts_with('#') || equals == std::string_view::npos) continue;
-    out.emplace(bare.substr(0, equals), bare.substr(equals + 1));
+    out.emplace(trim(bare.substr(0, equals)), trim(bare.substr(equals + 1)));
   }
   return out;
 }

@@ -25,7 +25,7 @@ Result<std::string> fill_in(std::string_view text, const Values& values);
 /// fill_in() of a file of deploy/.
 Result<std::string> fill_in_file(std::string_view name, const Values& values);
 
-/// "KEY=value" lines, as systemd's EnvironmentFile reads them; comments and empty lines left out.
+/// "KEY=value" or "key = value" lines, as EnvironmentFile and sysctl.d have them; comments and empty lines left out.
 std::map<std::string, std::string> parse_environment(std::string_view text);
 
 }  // namespace haechi::drill

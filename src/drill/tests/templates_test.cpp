@@ -21,8 +21,8 @@ TEST_CASE("names between @ are replaced and nothing else is") {
 }
 
 TEST_CASE("an environment file is read as systemd reads it") {
-  const auto read = parse_environment("# comment\nA=1\n\n  B=x=y \nno value\n");
-  CHECK(read == std::map<std::string, std::string>{{"A", "1"}, {"B", "x=y"}});
+  const auto read = parse_environment("# comment\nA=1\n\n  B=x=y \nno value\nnet.c = 2\n");
+  CHECK(read == std::map<std::string, std::string>{{"A", "1"}, {"B", "x=y"}, {"net.c", "2"}});
 }
 
 TEST_CASE("what operators install is in the program") {
@@ -37,6 +37,7 @@ TEST_CASE("a site's description survives the way to its first process") {
                       .user = 58'310,
                       .group = 58'310,
                       .files_over = {{"/etc/hosts", "/x/hosts"}},
+                      .sysctls = {{"net.ipv4.tcp_syn_retries", "2"}},
                       .folder = "/x",
                       .services = {{.name = "etcd",
                                     .argv = {"/usr/bin/etcd", "--flag"},
