@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """A small S3 server for tests: path-style, in memory, and it checks every signature by itself.
 
-  fake_s3.py [--port N] [--bucket NAME]    prints its port, serves until its standard input ends
+  fake_s3.py [--port N] [--bucket NAME] [--tls FILE]    prints its port, serves until its standard input ends
+
+With --tls it speaks TLS under a certificate that it makes and writes to FILE.
 
 What goes wrong is ordered over HTTP, without a signature:
   POST /_control {"faults": [{"match": "PUT ", "times": 2, "do": "500"}]}
@@ -19,6 +21,8 @@ import http.server
 import json
 import re
 import socket
+import ssl
+import subprocess
 import sys
 import threading
 import time
@@ -233,13 +237,20 @@ class Handler(http.server.BaseHTTPRequestHandler):
 class FakeS3:
     """`with FakeS3() as s3:` serves in a thread of this process; see also s3.store."""
 
-    def __init__(self, port: int = 0, bucket: str = "media"):
+    def __init__(self, port: int = 0, bucket: str = "media", tls: str = ""):
         self.store = Store(bucket)
         handler = type("BoundHandler", (Handler,), {"store": self.store})
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
         self.server.daemon_threads = True
         self.port = self.server.server_address[1]
-        self.endpoint = f"http://127.0.0.1:{self.port}"
+        self.endpoint = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
+        if tls:
+            subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                            "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", tls + ".key",
+                            "-out", tls], check=True, capture_output=True)
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(tls, tls + ".key")
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
 
     def __enter__(self) -> "FakeS3":
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
@@ -254,8 +265,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--bucket", default="media")
+    parser.add_argument("--tls", default="")
     args = parser.parse_args()
-    with FakeS3(args.port, args.bucket) as s3:
+    with FakeS3(args.port, args.bucket, args.tls) as s3:
         print(s3.port, flush=True)
         sys.stdin.read()
 

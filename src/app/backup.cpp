@@ -36,7 +36,9 @@ blob::FileSystem& files() {
   return *posix;
 }
 
-std::string media_path(const std::string& root, const std::string& sha) { return root + "/media/" + sha.substr(0, 2) + '/' + sha; }
+std::string media_path(const std::string& root, const std::string& sha) {
+  return root + "/media/" + sha.substr(0, 2) + '/' + sha;
+}
 
 Result<> make_dirs(const std::string& path) {
   std::error_code ec;
@@ -127,7 +129,8 @@ Result<Known> ask(const std::string& path) {
       TRY(const auto db, store::open_sqlite({.path = path}));
       const auto c = db->connect(store::Access::ReadWrite);
       known.server_name = c->one(kServerName, [](const store::Row& r) { return r.str(0); }).value_or("");
-      c->each(kBlobs, [&](const store::Row& r) { known.media.emplace(r.str(0), static_cast<std::uint64_t>(r.i64(1))); });
+      c->each(kBlobs,
+              [&](const store::Row& r) { known.media.emplace(r.str(0), static_cast<std::uint64_t>(r.i64(1))); });
       return {};
     } catch (const store::SqlError& e) {
       return fail(Errc::Io, path + ": " + e.what());
@@ -168,7 +171,8 @@ Media media_now(const std::string& data) {
   for (const auto& e : fs::recursive_directory_iterator(data + "/media", ec)) {
     const auto name = e.path().filename().string();
     std::error_code gone;
-    if (blob::sha256_from_hex(name) && e.is_regular_file(gone) && e.path().parent_path().filename() == name.substr(0, 2)) {
+    if (blob::sha256_from_hex(name) && e.is_regular_file(gone) &&
+        e.path().parent_path().filename() == name.substr(0, 2)) {
       out.emplace(name, e.file_size(gone));
     }
   }
@@ -181,7 +185,9 @@ Result<Backup> read_manifest(const std::string& target, const std::string& id, j
   auto parsed = parse_json_object(text);
   if (!parsed) return std::unexpected(std::move(parsed.error()).in(path));
   if (get_string(*parsed, "kind") != kKind) return fail(Errc::Invalid, path + ": not a backup that this program knows");
-  const auto number = [&](std::string_view key) { return static_cast<std::uint64_t>(get_int(*parsed, key).value_or(0)); };
+  const auto number = [&](std::string_view key) {
+    return static_cast<std::uint64_t>(get_int(*parsed, key).value_or(0));
+  };
   Backup b{.id = id,
            .server_name = std::string(get_string(*parsed, "server_name").value_or("")),
            .version = std::string(get_string(*parsed, "version").value_or("")),
@@ -223,10 +229,12 @@ Result<Media> read_media_list(const std::string& path, const std::string& expect
 }  // namespace
 
 Result<Backup> create(const std::string& data, const std::string& target, const BackupProgress& progress) {
-  if (!fs::exists(data + "/haechi.db")) return fail(Errc::NotFound, data + " holds no database: is it the data folder?");
+  if (!fs::exists(data + "/haechi.db"))
+    return fail(Errc::NotFound, data + " holds no database: is it the data folder?");
   std::error_code ec;
   const auto inside = fs::relative(fs::weakly_canonical(target, ec), fs::weakly_canonical(data, ec), ec);
-  if (!inside.empty() && *inside.begin() != "..") return fail(Errc::Invalid, "the backup must not be inside the data folder");
+  if (!inside.empty() && *inside.begin() != "..")
+    return fail(Errc::Invalid, "the backup must not be inside the data folder");
   TRY_DO(make_dirs(target + "/media"));
   fs::permissions(target, fs::perms::owner_all, ec);
 
@@ -246,7 +254,8 @@ Result<Backup> create(const std::string& data, const std::string& target, const 
   std::string list;
   for (int round = 0; round < kRounds; ++round) {
     TRY_DO(files().remove(copy));
-    TRY_DO(store::copy_sqlite(data + "/haechi.db", copy, [&](auto done, auto all) { progress("database", done, all); }));
+    TRY_DO(
+        store::copy_sqlite(data + "/haechi.db", copy, [&](auto done, auto all) { progress("database", done, all); }));
     TRY(known, ask(copy));
     TRY_DO(copy_media(data, target, known.media, progress));
     list.clear();
@@ -278,7 +287,7 @@ Result<Backup> create(const std::string& data, const std::string& target, const 
                                                                   {"media_bytes", b.media_bytes},
                                                                   {"missing", b.missing},
                                                                   {"media_list_sha256", list_sum}}) +
-                                                  '\n'));
+                                                 '\n'));
   TRY_DO(files().sync_dir(temp));
   TRY_DO(files().rename(temp, place));
   TRY_DO(files().sync_dir(target));
@@ -306,7 +315,8 @@ Result<Backup> verify(const std::string& target, const std::string& wanted, cons
   TRY(const auto sum, checksum_of(folder + "/haechi.db"));
   if (sum != get_string(manifest, "database_sha256")) return fail(Errc::Io, folder + "/haechi.db is damaged");
   progress("database", 1, 1);
-  TRY(const auto media, read_media_list(folder + "/media.txt", std::string(get_string(manifest, "media_list_sha256").value_or(""))));
+  TRY(const auto media,
+      read_media_list(folder + "/media.txt", std::string(get_string(manifest, "media_list_sha256").value_or(""))));
   std::uint64_t done = 0;
   for (const auto& [sha, bytes] : media) {
     progress("media", done++, media.size());
@@ -328,7 +338,8 @@ Result<Backup> restore(const std::string& target, const std::string& wanted, con
   json::object manifest;
   TRY(auto b, read_manifest(target, id, &manifest));
   const auto folder = target + '/' + id;
-  TRY(const auto media, read_media_list(folder + "/media.txt", std::string(get_string(manifest, "media_list_sha256").value_or(""))));
+  TRY(const auto media,
+      read_media_list(folder + "/media.txt", std::string(get_string(manifest, "media_list_sha256").value_or(""))));
 
   const bool was_there = fs::exists(data, ec);
   auto restored = [&]() -> Result<> {

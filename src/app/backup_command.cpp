@@ -61,8 +61,9 @@ void tell(const Backup& b) {
 }
 
 void tell(const ClusterBackup& b) {
-  std::printf("%s  %-4s  %s UTC  database %.1f MiB, %.1f MiB added%s\n", b.label.c_str(), b.type.c_str(),
-              utc(b.stopped_s).c_str(), mib(b.database_bytes), mib(b.repository_bytes), b.error ? "  DAMAGED PAGES" : "");
+  std::printf("%s  %-4s  repository %lld  %s UTC  database %.1f MiB, %.1f MiB added%s\n", b.label.c_str(),
+              b.type.c_str(), static_cast<long long>(b.repository), utc(b.stopped_s).c_str(), mib(b.database_bytes),
+              mib(b.repository_bytes), b.error ? "  DAMAGED PAGES" : "");
 }
 
 /// Which of the two ways: a configuration that names PostgreSQL is the cluster's.
@@ -90,7 +91,7 @@ Result<> create(const BackupFlags& flags) {
       return {};
     }
     if (!made) return std::unexpected(made.error());
-    tell(*made);
+    for (const auto& b : *made) tell(b);
     return {};
   }
   TRY(const auto target, target_of(flags, "--to"));
@@ -116,7 +117,7 @@ Result<> verify(const BackupFlags& flags) {
   TRY(const auto way, way_of(flags));
   if (way.cluster) {
     TRY_DO(cluster_backup::verify(flags.cluster));
-    std::printf("the repository is whole\n");
+    std::printf("every repository is whole\n");
     return {};
   }
   TRY(const auto target, target_of(flags, "--from"));
@@ -168,9 +169,7 @@ void add_backup(CLI::App& cli, int& code) {
     return cmd;
   };
   const auto takes_data = [&](CLI::App* cmd, const char* help) { cmd->add_option("--data", flags->data, help); };
-  const auto takes_from = [&](CLI::App* cmd) {
-    cmd->add_option("--from", flags->target, "Folder of the backups");
-  };
+  const auto takes_from = [&](CLI::App* cmd) { cmd->add_option("--from", flags->target, "Folder of the backups"); };
   const auto takes_id = [&](CLI::App* cmd) { cmd->add_option("--id", flags->id, "Which backup; without: the newest"); };
 
   auto* creating = command("create", "Make a backup, while the node runs", create);

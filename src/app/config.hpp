@@ -56,6 +56,7 @@ struct Config {
     std::string s3_secret_key_file;
     std::string s3_secret_key_name;  ///< "vault:NAME", in place of a file
     std::string s3_secret_key;       ///< what the file or the vault holds
+    std::int64_t cache_bytes_max = 4ll << 30;
   } blobs;
 
   struct Vault {

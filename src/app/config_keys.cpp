@@ -272,6 +272,8 @@ std::vector<Key> make_keys() {
          AT(blobs.s3_secret_key_file), any);
   t.text("blobs.s3_secret_key", "Or \"vault:NAME\": the secret of that name in the vault (haechi vault set NAME).",
          "\"vault:NAME\"", AT(blobs.s3_secret_key_name), is_vault_name_or_empty);
+  t.bytes("blobs.cache_bytes_max", "Copies in the data folder of media that are kept elsewhere.", 16ll << 20,
+          AT(blobs.cache_bytes_max));
 
   t.text(
       "vault.key_file",

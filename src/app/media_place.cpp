@@ -26,8 +26,10 @@ Result<std::unique_ptr<blob::BlobStore>> open_media_place(const Config& config, 
   }
   TRY_DO(blob::DatabaseKeeper::prepare(db));
   keepers.push_back(std::make_unique<blob::DatabaseKeeper>(sessions));
-  return blob::SharedBlobStore::create(loop, clock, random, files, sessions, std::move(keepers),
-                                       {.cache = {.root = config.data + "/cache"}});
+  return blob::SharedBlobStore::create(
+      loop, clock, random, files, sessions, std::move(keepers),
+      {.cache = {.root = config.data + "/cache",
+                 .bytes_max = static_cast<std::uint64_t>(config.blobs.cache_bytes_max)}});
 }
 
 }  // namespace haechi::app

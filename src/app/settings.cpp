@@ -34,8 +34,8 @@ constexpr store::Sql kErase{"DELETE FROM operator_settings WHERE name = $1"};
 /// What belongs to one machine, one site or the way to the database is not among them.
 constexpr std::string_view kPrefixes[] = {"registration.", "rate_limits.", "media.",   "push.",
                                           "preview.",      "well_known.",  "password."};
-constexpr std::string_view kNames[] = {"public_base_url", "default_room_version", "presence", "turn.uris",
-                                       "turn.shared_secret", "turn.lifetime_s"};
+constexpr std::string_view kNames[] = {"public_base_url", "default_room_version", "presence",
+                                       "turn.uris",       "turn.shared_secret",   "turn.lifetime_s"};
 constexpr std::string_view kNot[] = {"registration.shared_secret_file"};
 
 const Key& key_of(std::string_view name) { return *std::ranges::find(config_keys(), name, &Key::path); }

@@ -94,7 +94,8 @@ std::optional<std::string> VaultKey::open(std::string_view name, std::string_vie
 }
 
 Result<std::vector<VaultKey>> vault_keys(const Config& config) {
-  if (config.vault.key.empty()) return fail(Errc::Invalid, "vault.key_file is not set: without its key nothing can be kept in the vault");
+  if (config.vault.key.empty())
+    return fail(Errc::Invalid, "vault.key_file is not set: without its key nothing can be kept in the vault");
   std::vector<VaultKey> keys;
   TRY(auto key, VaultKey::create(config.vault.key));
   keys.push_back(std::move(key));
@@ -127,15 +128,16 @@ Result<std::string> get(store::Connection& c, std::span<const VaultKey> keys, st
   };
   const auto row = c.one(kGet, [](const store::Row& r) { return Row{r.str(0), r.str(1)}; }, name);
   if (!row) {
-    return fail(Errc::NotFound, "the vault has no secret named " + std::string(name) + ": haechi vault set " +
-                                    std::string(name));
+    return fail(Errc::NotFound,
+                "the vault has no secret named " + std::string(name) + ": haechi vault set " + std::string(name));
   }
   std::string have;
   for (const auto& key : keys) {
     const auto id = key.fingerprint();
     if (id == row->key_id) {
       if (auto secret = key.open(name, row->sealed)) return *std::move(secret);
-      return fail(Errc::Conflict, "the vault's secret " + std::string(name) + " was changed by somebody without its key");
+      return fail(Errc::Conflict,
+                  "the vault's secret " + std::string(name) + " was changed by somebody without its key");
     }
     have += have.empty() ? id : " or " + id;
   }

@@ -112,7 +112,8 @@ Result<> init(const VaultFlags& flags) {
   auto where = flags.where;
   where.from_outside = true;  // the file that it names is not there yet
   TRY(const auto config, load_config(where));
-  if (config.vault.key_file.empty()) return fail(Errc::Invalid, "vault.key_file is not set: it says where the key goes");
+  if (config.vault.key_file.empty())
+    return fail(Errc::Invalid, "vault.key_file is not set: it says where the key goes");
   SystemRandom random;
   const auto key = VaultKey::generate(random);
   TRY_DO(write_key_file(config.vault.key_file, key));

@@ -31,15 +31,17 @@ constexpr store::Sql kRetire{
 constexpr store::Sql kMayRetire{"SELECT 1 FROM blob_contents WHERE sha256 = $1 AND touched_ms >= $2"};
 constexpr store::Sql kSetDamaged{"UPDATE blob_contents SET damaged = 1 WHERE sha256 = $1 AND name = $2"};
 
+// In one order on every node: they lock these rows.
 constexpr store::Sql kUnheard{
-    "SELECT name, keeper FROM blob_names WHERE touched_ms < $1 ORDER BY touched_ms LIMIT $2"};
+    "SELECT name, keeper FROM blob_names WHERE touched_ms < $1 ORDER BY touched_ms, name LIMIT $2"};
 constexpr store::Sql kDoom{"UPDATE blob_names SET touched_ms = -1 WHERE name = $1"};
 constexpr store::Sql kDoomOld{"UPDATE blob_names SET touched_ms = -1 WHERE name = $1 AND touched_ms < $2"};
 
 constexpr store::Sql kList{"SELECT sha256 FROM blob_contents WHERE sha256 >= $1 AND sha256 < $2"};
 
 Place read_place(const store::Row& r) {
-  return {.bytes = static_cast<std::uint64_t>(r.i64(0)), .keeper = r.str(1), .name = r.str(2), .segment_sums = r.str(3)};
+  return {
+      .bytes = static_cast<std::uint64_t>(r.i64(0)), .keeper = r.str(1), .name = r.str(2), .segment_sums = r.str(3)};
 }
 
 }  // namespace
@@ -96,8 +98,8 @@ bool set_damaged(store::Connection& c, const Sha256& id, const std::string& name
 }
 
 std::vector<Place> doomed(store::Connection& c, WallMs before, std::size_t limit) {
-  auto places = c.all(
-      kUnheard, [](const store::Row& r) { return Place{.keeper = r.str(1), .name = r.str(0)}; }, before, limit);
+  auto places =
+      c.all(kUnheard, [](const store::Row& r) { return Place{.keeper = r.str(1), .name = r.str(0)}; }, before, limit);
   // Whoever writes it notices at its next step; one that was heard of meanwhile keeps it.
   std::erase_if(places, [&](const Place& p) { return c.exec(kDoomOld, p.name, before) == 0; });
   return places;

@@ -15,7 +15,7 @@
 namespace haechi::blob {
 
 struct CacheOptions {
-  std::string root;                                   ///< DATA/cache
+  std::string root;                                     ///< DATA/cache
   std::uint64_t bytes_max = 4ull * 1024 * 1024 * 1024;  ///< what was not used for longest goes first
   std::size_t open_files_max = 256;
 };

@@ -90,7 +90,8 @@ Task<Result<std::optional<Opened>>> Media::stored_thumbnail(Record record, Thumb
   if (!file) {
     // Damaged, lost, or removed since it was cached: made anew.
     cache_->thumbnails.erase(key);
-    if (file.error().is(Errc::Busy) || file.error().is(haechi::Errc::Unavailable)) co_return std::unexpected(std::move(file.error()));
+    if (file.error().is(Errc::Busy) || file.error().is(haechi::Errc::Unavailable))
+      co_return std::unexpected(std::move(file.error()));
     co_return std::optional<Opened>();
   }
   cache_->thumbnails.put(key, *row);

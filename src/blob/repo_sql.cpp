@@ -162,13 +162,13 @@ std::optional<Record> find(store::Connection& c, const MediaId& id) {
 
 void insert(store::Connection& c, const Record& m) {
   c.put(kInsert, m.id.origin, m.id.id, m.owner, static_cast<int>(m.state),
-         m.state == State::Pending ? std::string() : to_hex(m.sha256), m.bytes, m.content_type, m.upload_name,
-         m.created_ms, m.expires_ms);
+        m.state == State::Pending ? std::string() : to_hex(m.sha256), m.bytes, m.content_type, m.upload_name,
+        m.created_ms, m.expires_ms);
 }
 
 void complete(store::Connection& c, const Record& m) {
   c.put(kComplete, m.id.origin, m.id.id, static_cast<int>(m.state), to_hex(m.sha256), m.bytes, m.content_type,
-         m.upload_name);
+        m.upload_name);
 }
 
 void erase(store::Connection& c, const MediaId& id) { c.put(kErase, id.origin, id.id); }

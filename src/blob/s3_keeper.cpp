@@ -46,7 +46,7 @@ std::string unescaped(std::string text) {
 
 struct S3Keeper::Call {
   std::string_view method;
-  std::string key;  ///< empty: of the bucket itself
+  std::string key;    ///< empty: of the bucket itself
   std::string query;  ///< encoded and in order of names, with "=" behind each: it is signed as it stands
   std::string_view body;
   std::string range;
@@ -142,9 +142,7 @@ S3Keeper::S3Keeper(S3Options options) : options_(std::move(options)) {
 
 S3Keeper::~S3Keeper() = default;
 
-std::string S3Keeper::key_of(const std::string& name) const {
-  return options_.prefix + name.substr(0, 2) + '/' + name;
-}
+std::string S3Keeper::key_of(const std::string& name) const { return options_.prefix + name.substr(0, 2) + '/' + name; }
 
 /// One request, one answer. Errors are those of the way; a status of any kind is an answer.
 Result<S3Keeper::Reply> S3Keeper::once(const Call& request) {
@@ -322,8 +320,7 @@ Result<> S3Keeper::abort_uploads(const std::string& key) {
   if (!listed && !listed.error().is(haechi::Errc::Unavailable)) return {};
   if (!listed) return std::unexpected(listed.error());
   for (std::size_t at = 0; const auto upload = element(listed->body, "UploadId", at);) {
-    const auto gone =
-        call({.method = "DELETE", .key = key, .query = "uploadId=" + percent_encode(unescaped(*upload))});
+    const auto gone = call({.method = "DELETE", .key = key, .query = "uploadId=" + percent_encode(unescaped(*upload))});
     if (!gone && !gone.error().is(Errc::NotFound)) return std::unexpected(gone.error());
   }
   return {};

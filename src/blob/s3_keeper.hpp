@@ -16,7 +16,7 @@ struct S3Options {
   std::string access_key;
   std::string secret_key;
   std::string prefix = "media/";
-  std::string extra_ca_file;  ///< trusted beside the system's authorities
+  std::string extra_ca_file;                 ///< trusted beside the system's authorities
   std::size_t part_bytes = 8 * 1024 * 1024;  ///< larger contents go up in parts of that size; S3 asks for 5 MiB
   Duration connect_max = std::chrono::seconds(3);
   Duration silence_max = std::chrono::seconds(10);  ///< without a byte either way

@@ -148,7 +148,8 @@ Task<Result<Stored>> SharedBlobStore::put(ByteSource& source, std::uint64_t byte
       }));
   cache_->release(bytes);
   if (!existed) {
-    log::error("an upload could not be stored", {{"keeper", keepers_.front()->kind()}, {"why", existed.error().message}});
+    log::error("an upload could not be stored",
+               {{"keeper", keepers_.front()->kind()}, {"why", existed.error().message}});
     co_await Spool::drop(std::move(spool), disk_);
     co_return std::unexpected(existed.error());
   }
@@ -161,10 +162,8 @@ Task<Result<Stored>> SharedBlobStore::put(ByteSource& source, std::uint64_t byte
 /// True when the content was there already. Writer thread.
 Result<bool> SharedBlobStore::store(Spool& spool, const Sha256& id, const std::string& name) {
   auto& keeper = *keepers_.front();
-  const Place place{.bytes = spool.bytes(),
-                    .keeper = std::string(keeper.kind()),
-                    .name = name,
-                    .segment_sums = spool.segment_sums()};
+  const Place place{
+      .bytes = spool.bytes(), .keeper = std::string(keeper.kind()), .name = name, .segment_sums = spool.segment_sums()};
   const auto now = [this] { return clock_.wall_ms(); };
   TRY(const bool existed,
       sessions_.run([&](store::Connection& c) -> Result<bool> { return contents::touch(c, id, now()); }));
@@ -218,8 +217,7 @@ Result<> SharedBlobStore::remove_name(const Place& place) {
 Task<Result<bool>> SharedBlobStore::remove(Sha256 id, Confirm confirm) {
   const auto before = clock_.wall_ms() - options_.grace.count();
   const auto may = pool_answer(co_await writing_.run([this, id, before] {
-    return sessions_.run(
-        [&](store::Connection& c) -> Result<bool> { return contents::may_retire(c, id, before); });
+    return sessions_.run([&](store::Connection& c) -> Result<bool> { return contents::may_retire(c, id, before); });
   }));
   if (!may) co_return std::unexpected(may.error());
   if (!*may) co_return fail(Errc::Busy, "the content was uploaded a moment ago");
@@ -367,8 +365,8 @@ Result<> SharedBlobStore::load_blocking(const Fetch& fetch, std::size_t first, s
 }
 
 Task<void> SharedBlobStore::load(FetchPtr fetch, std::size_t first, std::size_t count) {
-  auto loaded = pool_answer(
-      co_await reading_.run([this, fetch, first, count] { return load_blocking(*fetch, first, count); }));
+  auto loaded =
+      pool_answer(co_await reading_.run([this, fetch, first, count] { return load_blocking(*fetch, first, count); }));
   --fetch->loading;
   if (fetch->error) co_return;
   if (!loaded) {
@@ -457,9 +455,8 @@ Task<Result<Condition>> SharedBlobStore::verify(Sha256 id) {
       found = read ? Condition::Damaged : Condition::Missing;
     }
     // Removed since it was looked up: then it is nobody's.
-    TRY(const bool marked, sessions_.run([&](store::Connection& c) -> Result<bool> {
-      return contents::set_damaged(c, id, place.name);
-    }));
+    TRY(const bool marked,
+        sessions_.run([&](store::Connection& c) -> Result<bool> { return contents::set_damaged(c, id, place.name); }));
     return marked ? found : Condition::Missing;
   }));
   if (condition && *condition != Condition::Good) {

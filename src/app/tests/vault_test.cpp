@@ -43,7 +43,8 @@ std::vector<VaultKey> only(const VaultKey& key) { return {key}; }
 }  // namespace
 
 TEST_CASE_FIXTURE(Fixture, "a sealed secret opens with its key and its name, and with nothing else") {
-  for (const std::string& secret : {std::string(), std::string("s3cret"), std::string("\0\xff nul", 6), std::string(70'000, 'x')}) {
+  for (const std::string& secret :
+       {std::string(), std::string("s3cret"), std::string("\0\xff nul", 6), std::string(70'000, 'x')}) {
     const auto sealed = key.seal("turn", secret, random);
     CHECK(key.open("turn", sealed) == secret);
     CHECK(sealed.find("s3cret") == std::string::npos);
@@ -65,7 +66,8 @@ TEST_CASE_FIXTURE(Fixture, "keys are read as the file holds them, and refused wh
   CHECK(VaultKey::parse("  " + key.base64() + "=\r\n").value().fingerprint() == key.fingerprint());
   CHECK(key.fingerprint() != other.fingerprint());
   CHECK(key.fingerprint().size() == 16);
-  for (const auto* text : {"", "short", "!!!!", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}) {
+  for (const auto* text : {"", "short", "!!!!", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+                           "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}) {
     CAPTURE(text);
     CHECK_FALSE(VaultKey::parse(text));
   }
@@ -98,7 +100,8 @@ TEST_CASE_FIXTURE(Fixture, "a wrong key is told by fingerprints, without the sec
   CHECK(vault::get(*c, only(key), "turn").error().message.contains("changed"));
 }
 
-TEST_CASE_FIXTURE(Fixture, "a rotation that is broken off is taken up again, and nodes with both keys read all the while") {
+TEST_CASE_FIXTURE(Fixture,
+                  "a rotation that is broken off is taken up again, and nodes with both keys read all the while") {
   for (int i = 0; i < 5; ++i) vault::set(*c, key, "name" + std::to_string(i), std::to_string(i), random, i);
   vault::set(*c, other, "name2", "2", random, 9);  // as far as an earlier rotation had come
   const std::vector both{key, other};
@@ -106,7 +109,8 @@ TEST_CASE_FIXTURE(Fixture, "a rotation that is broken off is taken up again, and
   CHECK(vault::get(*c, both, "name2").value() == "2");
   CHECK(vault::rotate(*c, only(key), other, random, 10).error().is(Errc::Conflict));
   CHECK(vault::rotate(*c, both, other, random, 10).value() == 5);
-  for (int i = 0; i < 5; ++i) CHECK(vault::get(*c, only(other), "name" + std::to_string(i)).value() == std::to_string(i));
+  for (int i = 0; i < 5; ++i)
+    CHECK(vault::get(*c, only(other), "name" + std::to_string(i)).value() == std::to_string(i));
   CHECK(vault::get(*c, only(key), "name1").error().is(Errc::Conflict));
 }
 
@@ -123,7 +127,9 @@ TEST_CASE_FIXTURE(Fixture, "settings name secrets of the vault, and say what is 
     return parse_config("server_name = 'hs'\n[vault]\nkey_file = '" + key_file + "'\n" + more, "test");
   };
   auto config = config_of("[turn]\nuris = ['turn:t']\nshared_secret = 'vault:turn'\n").value();
-  CHECK(resolve_secrets(*db, config).error().message.starts_with("turn.shared_secret: the vault has no secret named turn"));
+  CHECK(resolve_secrets(*db, config)
+            .error()
+            .message.starts_with("turn.shared_secret: the vault has no secret named turn"));
   vault::set(*c, key, "turn", "s3cret", random, 1);
   REQUIRE(resolve_secrets(*db, config));
   CHECK(config.turn.shared_secret == "s3cret");

@@ -30,7 +30,7 @@ std::string noise(std::size_t n, std::uint64_t seed = 1) {
 /// tests/fake_s3.py as a process of its own: its signatures are checked by code that is not ours.
 class FakeS3 {
  public:
-  FakeS3() {
+  explicit FakeS3(const std::string& certificate = {}) {
     const auto script = std::filesystem::path(__FILE__).parent_path() / "../../../tests/fake_s3.py";
     int in[2];
     int out[2];
@@ -41,7 +41,7 @@ class FakeS3 {
       ::dup2(in[0], 0);
       ::dup2(out[1], 1);
       for (const int fd : {in[0], in[1], out[0], out[1]}) ::close(fd);
-      ::execlp("python3", "python3", script.c_str(), nullptr);
+      ::execlp("python3", "python3", script.c_str(), "--tls", certificate.c_str(), nullptr);
       ::_exit(127);
     }
     ::close(in[0]);
@@ -51,7 +51,7 @@ class FakeS3 {
     for (char c = 0; ::read(out[0], &c, 1) == 1 && c != '\n';) port += c;
     ::close(out[0]);
     REQUIRE(!port.empty());
-    endpoint = "http://127.0.0.1:" + port;
+    endpoint = (certificate.empty() ? "http://127.0.0.1:" : "https://127.0.0.1:") + port;
   }
   ~FakeS3() {
     ::close(life_);
@@ -65,17 +65,18 @@ class FakeS3 {
     curl_easy_setopt(c, CURLOPT_URL, (endpoint + "/_control").c_str());
     curl_easy_setopt(c, CURLOPT_COPYPOSTFIELDS, body.c_str());
     curl_easy_setopt(c, CURLOPT_WRITEDATA, &answer);
-    curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, +[](char* p, std::size_t s, std::size_t n, void* to) {
-      static_cast<std::string*>(to)->append(p, s * n);
-      return s * n;
-    });
+    curl_easy_setopt(
+        c, CURLOPT_WRITEFUNCTION, +[](char* p, std::size_t s, std::size_t n, void* to) {
+          static_cast<std::string*>(to)->append(p, s * n);
+          return s * n;
+        });
     REQUIRE(curl_easy_perform(c) == CURLE_OK);
     curl_easy_cleanup(c);
     return parse_json_object(answer).value();
   }
   void fault(std::string_view match, std::string_view what, int times) {
-    control({{"faults", json::array{json::object{{"match", match}, {"do", what}, {"times", times}}}},
-             {"forget", true}});
+    control(
+        {{"faults", json::array{json::object{{"match", match}, {"do", what}, {"times", times}}}}, {"forget", true}});
   }
   std::size_t objects() { return get_object(control(), "objects")->size(); }
   std::size_t uploads() { return get_array(control(), "uploads")->size(); }
@@ -150,8 +151,8 @@ TEST_CASE_FIXTURE(Fixture, "what fails in passing is tried again") {
     int times;
   };
   const Row rows[] = {
-      {"PUT ", "500", 3},      {"PUT ", "503", 2},          {"PUT ", "drop", 2},         {"PUT ", "lose", 2},
-      {"PUT ", "429", 2},      {"PUT ", "slow:0.2", 1},     {"?uploads=", "503", 2},     {"?uploads=", "lose", 1},
+      {"PUT ", "500", 3},          {"PUT ", "503", 2},          {"PUT ", "drop", 2},     {"PUT ", "lose", 2},
+      {"PUT ", "429", 2},          {"PUT ", "slow:0.2", 1},     {"?uploads=", "503", 2}, {"?uploads=", "lose", 1},
       {"partNumber=2", "drop", 2}, {"partNumber=2", "lose", 1}, {"POST ", "lose", 1},    {"?uploadId=", "500", 2},
       {"?uploadId=", "lose", 1},   {"GET ", "500", 2},          {"GET ", "drop", 2},     {"GET ", "cut", 3},
       {"GET ", "slow:0.2", 1},     {"DELETE ", "503", 2},       {"DELETE ", "lose", 1},
@@ -207,6 +208,20 @@ TEST_CASE_FIXTURE(Fixture, "what is refused, late or gone is told without the se
   S3Keeper nobody(options);
   CHECK(write(nobody, "0c", "hello").error().is(haechi::Errc::Unavailable));
   CHECK(read(nobody, "0c", 0, 5).error().is(haechi::Errc::Unavailable));
+}
+
+TEST_CASE_FIXTURE(Fixture, "over TLS only a store is spoken to whose certificate is trusted") {
+  const auto certificate = dir.path + "/certificate.pem";
+  FakeS3 secure(certificate);
+  auto options = secure.options();
+  options.patience = 100ms;
+  S3Keeper stranger(options);
+  CHECK(write(stranger, "0d", "hello").error().message.find("certificate") != std::string::npos);
+  options = secure.options();
+  options.extra_ca_file = certificate;
+  S3Keeper keeper(options);
+  REQUIRE(write(keeper, "0d", "hello"));
+  CHECK(read(keeper, "0d", 1, 3).value() == "ell");
 }
 
 TEST_CASE_FIXTURE(Fixture, "nodes share media in an S3 store, and still read what the database kept before") {

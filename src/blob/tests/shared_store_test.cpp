@@ -16,8 +16,7 @@ constexpr std::size_t kMiB = 1024 * 1024;
 constexpr store::Sql kCountRows{"SELECT count(*) FROM blob_rows"};
 constexpr store::Sql kCountNames{"SELECT count(*) FROM blob_names"};
 constexpr store::Sql kDamage{"UPDATE blob_rows SET bytes = $1 WHERE number = $2"};
-constexpr store::Sql kRefer{
-    "INSERT INTO blobs (sha256, bytes, refs, quarantined, created_ms) VALUES ($1, 1, 1, 0, 0)"};
+constexpr store::Sql kRefer{"INSERT INTO blobs (sha256, bytes, refs, quarantined, created_ms) VALUES ($1, 1, 1, 0, 0)"};
 
 std::string noise(std::size_t n, std::uint64_t seed = 1) {
   SeededRandom random(seed);
@@ -273,10 +272,13 @@ TEST_CASE("an upload that fails leaves nothing that stays") {
     PieceSource lost(noise(3 * kMiB), 65'536);
     lost.fail_at = 2 * kMiB;
     CHECK(p.a.loop.run(p.a.store->put(lost, 1 << 30)).error().is(haechi::Errc::Cancelled));
-    CHECK(p.a.loop.run([](SharedBlobStore& s) -> Task<Result<Stored>> {
-            PieceSource large(noise(3 * kMiB), 65'536);
-            co_return co_await s.put(large, 3 * kMiB - 1);
-          }(*p.a.store)).error().is(blob::Errc::TooLarge));
+    CHECK(p.a.loop
+              .run([](SharedBlobStore& s) -> Task<Result<Stored>> {
+                PieceSource large(noise(3 * kMiB), 65'536);
+                co_return co_await s.put(large, 3 * kMiB - 1);
+              }(*p.a.store))
+              .error()
+              .is(blob::Errc::TooLarge));
     p.a.loop.run_until([&] { return files_below(p.dir.path + "/a") == 0; });
     // Another node removes it once nobody can be writing it any more.
     REQUIRE(p.b.loop.run(p.b.store->clean()));
