@@ -7,6 +7,8 @@ namespace {
 
 /// Events behind the read receipt that are counted at the most.
 constexpr std::size_t kCountMax = 5000;
+/// Events that nobody has asked about yet and that are counted all the same before rules change.
+constexpr std::ptrdiff_t kSettledFreshMax = 2'000;
 constexpr std::string_view kMainThread = "main";
 
 struct ReadUpto {
@@ -32,6 +34,15 @@ ReadUpto read_upto(const Room& room, std::string_view user) {
     }
   }
   return out;
+}
+
+/// Where counting begins when nothing is counted yet: what was read, and when the user came in.
+Position begins_after(const Room& room, std::string_view user) {
+  const auto read = read_upto(room, user).everything;
+  const Event* own = room.state("m.room.member", user);
+  // A new display name is not a new beginning.
+  if (!own || own->prev_content.find("\"membership\":\"join\"") != std::string::npos) return read;
+  return std::max(read, own->pos);
 }
 
 std::string_view thread_of(const Event& e) {
@@ -95,14 +106,7 @@ Task<Result<const Unread*>> UnreadCounter::unread(UserPtr user, RoomPtr room) {
     auto& unread = user->rooms[room->num].unread;
     if (unread.upto >= room->last_pos()) co_return &unread;
     const Position known = unread.upto;
-    Position from = known;
-    if (known == 0) {
-      const Event* own = room->state("m.room.member", user->id);
-      from = std::max(read_upto(*room, user->id).everything, own ? own->pos : 0);
-      if (own && own->prev_content.find("\"membership\":\"join\"") != std::string::npos) {
-        from = read_upto(*room, user->id).everything;  // a new display name is not a new beginning
-      }
-    }
+    const Position from = known == 0 ? begins_after(*room, user->id) : known;
     const Position upto = room->last_pos();
     if (from >= upto) {
       unread.upto = upto;
@@ -117,13 +121,17 @@ Task<Result<const Unread*>> UnreadCounter::unread(UserPtr user, RoomPtr room) {
 }
 
 void UnreadCounter::settle(UserState& user, Position upto) {
+  std::ptrdiff_t fresh_max = kSettledFreshMax;
   for (auto& [num, ref] : user.rooms) {
     const auto room = ref.room;
-    if (!room || ref.unread.upto == 0 || ref.unread.upto + 1 < room->timeline_from()) continue;
-    for (const auto& e : room->timeline()) {
-      if (e->pos > upto) break;
-      if (e->pos > ref.unread.upto) count(user, *room, ref.unread, e);
-    }
+    if (!room) continue;
+    const Position known = ref.unread.upto == 0 ? begins_after(*room, user.id) : ref.unread.upto;
+    if (known + 1 < room->timeline_from()) continue;
+    const auto& line = room->timeline();
+    const auto first = std::ranges::upper_bound(line, known, {}, [](const EventPtr& e) { return e->pos; });
+    // Another node may have counted what nobody has asked this one for.
+    if (ref.unread.upto == 0 && (fresh_max -= line.end() - first) < 0) break;
+    for (auto it = first; it != line.end() && (*it)->pos <= upto; ++it) count(user, *room, ref.unread, *it);
   }
 }
 
