@@ -6,7 +6,7 @@
 namespace haechi::messenger {
 namespace {
 constexpr auto kRetryAfter = std::chrono::seconds(30);
-constexpr auto kLookAgainAfter = std::chrono::seconds(90);
+constexpr auto kLookAgainAfter = std::chrono::seconds(3);
 }
 
 Departures::Departures(Loop& loop, identity::Accounts& accounts, Users& users, Rooms& rooms, Writer& writer)
@@ -14,7 +14,8 @@ Departures::Departures(Loop& loop, identity::Accounts& accounts, Users& users, R
 
 identity::Hooks Departures::hooks() {
   identity::Hooks hooks;
-  // Another node does it, unless that one has ended meanwhile.
+  // Another node does it, unless that one has ended meanwhile or it was done by a command line, which has
+  // no rooms. Who comes second finds the user gone.
   hooks.user_deactivated_elsewhere = [this](std::string_view) {
     if (look_again_.armed() || stopping_) return;
     loop_.timers().arm(look_again_, loop_.now() + kLookAgainAfter, [this] { scope_.spawn(resume()); });
