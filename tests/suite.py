@@ -92,6 +92,7 @@ def jobs(fuzz_seconds):
     yield Job("durability kill -9", [python, "tests/durability/kill9.py"], timeout=400, alone=True, HAECHI_BINARY=str(release / "haechi"))
     yield Job("durability kill -9 of one of three nodes", [*postgres, python, "tests/durability/kill9.py"], timeout=400, alone=True,
               HAECHI_BINARY=str(release / "haechi"), HAECHI_TEST_NODES="3")
+    yield Job("durability backup and restore", [python, "tests/durability/backup.py"], timeout=300, alone=True, HAECHI_BINARY=str(release / "haechi"))
 
 
 def main() -> int:

@@ -110,8 +110,8 @@ def compare(load, sent, media, server):
     return rooms
 
 
-def backup(*arguments, code=0, user=None):
-    command = [BINARY, "backup", *map(str, arguments)]
+def backup(*arguments, code=0, user=None, binary=BINARY):
+    command = [str(binary), "backup", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, **(user or {}))
     same(done.returncode, code, f"the exit of {' '.join(command[1:4])}\n{done.stdout}{done.stderr[-2000:]}")
     if code:
@@ -249,7 +249,9 @@ def cluster(seconds, folder):
         print("cluster: pgbackrest is not installed, so this part is left out")
         return
     postgres = Postgres(folder)
-    as_postgres = {**postgres.user, "cwd": str(folder)}
+    own = shutil.copy(BINARY, folder / "haechi")  # where PostgreSQL's user may read it
+    os.chmod(own, 0o755)
+    as_postgres = {"user": {**postgres.user, "cwd": str(folder)}, "binary": own}
     config = f"""
 [store]
 engine = "postgresql"
@@ -262,28 +264,28 @@ user = "postgres"
     ours = ["--config", settings, "--pgbackrest-config", postgres.config]
     try:
         postgres.start()
-        backup("create", *ours, code=1, user=as_postgres)  # there is no stanza yet
+        backup("create", *ours, code=1, **as_postgres)  # there is no stanza yet
         postgres.pgbackrest("stanza-create")
         postgres.sql("CREATE DATABASE haechi")
         with Server(config=config, nodes=1) as server:
             load = Load(server)
             load.start()
             time.sleep(seconds / 2)
-            backup("create", *ours, "--type", "full", user=as_postgres)
+            backup("create", *ours, "--type", "full", **as_postgres)
             time.sleep(seconds / 2)
             load.stop()
             all_sent, all_media = load.acknowledged()
             before = compare(load, all_sent, all_media, server)
-            backup("create", *ours, "--type", "diff", user=as_postgres)
+            backup("create", *ours, "--type", "diff", **as_postgres)
             point = postgres.sql("SELECT clock_timestamp()")
             # After the point in time: what an operator wants undone.
             load.users[0].send(load.rooms[0], "the mishap")
             postgres.sql("SELECT pg_switch_wal()")
-        same(len(backup("list", *ours, user=as_postgres).splitlines()), 2, "backups")
-        backup("verify", *ours, user=as_postgres)
-        steps = backup("restore", *ours, "--time", point[:26] + "+00", user=as_postgres)
+        same(len(backup("list", *ours, **as_postgres).splitlines()), 2, "backups")
+        backup("verify", *ours, **as_postgres)
+        steps = backup("restore", *ours, "--time", point[:26] + "+00", **as_postgres)
         check("--type=time" in steps and point[:19] in steps, steps)
-        backup("restore", *ours, "--time", "yesterday; rm -rf /", code=1, user=as_postgres)
+        backup("restore", *ours, "--time", "yesterday; rm -rf /", code=1, **as_postgres)
         postgres.stop()
         shutil.rmtree(folder / "data")
         (folder / "data").mkdir(mode=0o700)
