@@ -18,7 +18,11 @@ UserState::Parked::~Parked() {
 void UserState::note(Position pos, std::int64_t room_num) {
   constexpr std::size_t kTouchesMax = 256;
   last_pos = std::max(last_pos, pos);
-  touched.push_back({pos, room_num});
+  // Followers take a batch one after the other, so a receipt may come after events behind it; and
+  // a token of another node may stand between the two.
+  auto at = touched.end();
+  while (at != touched.begin() && (at - 1)->pos > pos) --at;
+  touched.insert(at, {pos, room_num});
   if (touched.size() > kTouchesMax) {
     // Half goes at once, so that this costs nothing on average.
     const auto keep = touched.begin() + kTouchesMax / 2;
