@@ -38,12 +38,12 @@ std::optional<std::string> unseal(std::string_view name, std::string_view sealed
 
 Task<Result<>> HandOver::keep(std::string name, std::string text, Duration lifetime) {
   const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(lifetime).count();
-  co_return co_await journal_.submit([row = row_of(name), ms,
-                                      sealed = seal(name, text, random_.text(crypto_secretbox_NONCEBYTES))](
-                                         journal::Tx& tx) -> Result<> {
-    repo::put_hand_over(tx.sql(), row, sealed, tx.wall_ms() + ms, tx.wall_ms());
-    return {};
-  });
+  co_return co_await journal_.submit(
+      [row = row_of(name), ms,
+       sealed = seal(name, text, random_.text(crypto_secretbox_NONCEBYTES))](journal::Tx& tx) -> Result<> {
+        repo::put_hand_over(tx.sql(), row, sealed, tx.wall_ms() + ms, tx.wall_ms());
+        return {};
+      });
 }
 
 Task<Result<std::optional<std::string>>> HandOver::find(std::string name) {

@@ -159,8 +159,8 @@ Task<Result<UiaOutcome>> Uia::check(std::vector<UiaFlow> flows, const json::valu
   if (!passed) {
     UiaOutcome asked(challenge(flows, *session, failure));
     if (hand_over_ && !std::exchange(session->kept, true)) {
-      auto text = to_text(json::object{
-          {"operation", session->operation}, {"user", session->user_id}, {"body", session->body}});
+      auto text =
+          to_text(json::object{{"operation", session->operation}, {"user", session->user_id}, {"body", session->body}});
       CO_TRY_DO(co_await hand_over_->keep("uia " + session->id, std::move(text), options_.lifetime));
     }
     co_return asked;

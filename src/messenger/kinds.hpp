@@ -8,9 +8,9 @@ namespace haechi::messenger::kind {
 
 using journal::Kind;
 
-inline constexpr Kind kEvent = 300;        ///< stored in `events`; subject: room id
-inline constexpr Kind kReceipt = 310;      ///< subject: room id; {user,type,thread,event_id,ts}
-inline constexpr Kind kPresence = 311;     ///< subject: user id; what Presence says of them; where there are several nodes
+inline constexpr Kind kEvent = 300;     ///< stored in `events`; subject: room id
+inline constexpr Kind kReceipt = 310;   ///< subject: room id; {user,type,thread,event_id,ts}
+inline constexpr Kind kPresence = 311;  ///< subject: user id; what Presence says of them; where there are several nodes
 inline constexpr Kind kAccountData = 320;  ///< subject: user id; {room,type}
 inline constexpr Kind kPushRules = 321;    ///< subject: user id
 inline constexpr Kind kProfile = 330;      ///< subject: user id

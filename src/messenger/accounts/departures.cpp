@@ -7,7 +7,7 @@ namespace haechi::messenger {
 namespace {
 constexpr auto kRetryAfter = std::chrono::seconds(30);
 constexpr auto kLookAgainAfter = std::chrono::seconds(3);
-}
+}  // namespace
 
 Departures::Departures(Loop& loop, identity::Accounts& accounts, Users& users, Rooms& rooms, Writer& writer)
     : loop_(loop), accounts_(accounts), users_(users), rooms_(rooms), writer_(writer), pause_(loop) {}

@@ -284,7 +284,8 @@ void Presence::tell() {
 void Presence::say(const std::string& user) {
   if (!journal_.shared()) return;
   unsaid_.insert(user);
-  if (!tell_timer_.armed()) loop_.timers().arm(tell_timer_, std::max(loop_.now(), told_ + kTellEvery), [this] { tell(); });
+  if (!tell_timer_.armed())
+    loop_.timers().arm(tell_timer_, std::max(loop_.now(), told_ + kTellEvery), [this] { tell(); });
 }
 
 json::object Presence::said_of(std::string_view user, PresenceState here, WallMs active_ms) const {

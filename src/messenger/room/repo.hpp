@@ -36,7 +36,9 @@ class EventRow final : public journal::Payload {
   std::shared_ptr<const EventRow> target;
 
  private:
-  std::string_view part(std::size_t from, std::size_t to) const { return std::string_view(text_).substr(from, to - from); }
+  std::string_view part(std::size_t from, std::size_t to) const {
+    return std::string_view(text_).substr(from, to - from);
+  }
   std::string text_;
   std::size_t id_end_ = 0;
   std::size_t pdu_end_ = 0;

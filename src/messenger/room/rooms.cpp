@@ -11,7 +11,7 @@
 namespace haechi::messenger {
 namespace {
 
-constexpr std::int64_t kNumsAtOnce = 64;     ///< numbers of rooms that a node reserves
+constexpr std::int64_t kNumsAtOnce = 64;   ///< numbers of rooms that a node reserves
 constexpr std::size_t kMissedMax = 2'000;  ///< entries kept while rooms are read
 constexpr int kLoadTriesMax = 5;
 

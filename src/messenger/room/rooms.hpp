@@ -131,7 +131,7 @@ class Rooms {
   int loads_ = 0;                            ///< reads of rooms under way
   /// What came while rooms were read, for rooms that were not in memory.
   std::deque<journal::Entry> missed_;
-  Position missed_from_ = 0;  ///< of what came up to here some is no longer in missed_
+  Position missed_from_ = 0;     ///< of what came up to here some is no longer in missed_
   std::size_t next_bucket_ = 0;  ///< of by_num_, where evict_some() goes on
   Position head_ = 0;
   Position indexed_ = 0;  ///< every event up to here is in the late indexes

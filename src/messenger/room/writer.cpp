@@ -275,9 +275,9 @@ Task<Result<std::vector<EventPtr>>> Writer::send_all(RoomPtr room, std::vector<N
       if (extra) TRY_DO(extra(tx));
       return all.empty() ? std::string() : all.back()->landed->event->event_id;
     };
-    Result<std::string> done =
-        claim ? co_await journal_.submit(*claim, std::move(apply), journal::Guard::Guarded, basis)
-              : co_await journal_.submit(std::move(apply), journal::Guard::Guarded, basis);
+    Result<std::string> done = claim
+                                   ? co_await journal_.submit(*claim, std::move(apply), journal::Guard::Guarded, basis)
+                                   : co_await journal_.submit(std::move(apply), journal::Guard::Guarded, basis);
     if (done) {
       if (made.empty() || *done == made.back()->event_id) co_return std::vector<EventPtr>(made.begin(), made.end());
       for (const auto& e : made) room->crash(e);
@@ -348,8 +348,8 @@ Task<Result<RoomPtr>> Writer::create_room(const RoomVersion& version, std::strin
     for (const auto& p : all) write(tx, *p);
     return id;
   };
-  Result<std::string> done = claim ? co_await journal_.submit(*claim, std::move(apply))
-                                   : co_await journal_.submit(std::move(apply));
+  Result<std::string> done =
+      claim ? co_await journal_.submit(*claim, std::move(apply)) : co_await journal_.submit(std::move(apply));
   if (!done) {
     rooms_.drop_new(room->id);
     co_return std::unexpected(std::move(done.error()));

@@ -31,7 +31,7 @@ std::vector<std::string> joined_rooms(store::Connection& c, std::string_view use
 void insert_report(store::Connection& c, const ReportRow& report, WallMs now) {
   const auto id = c.one_i64(kLastReport).value_or(0) + 1;
   c.put(kInsertReport, id, report.reporter, report.room_id, report.event_id, report.user_id, report.score,
-         report.reason, now);
+        report.reason, now);
 }
 
 }  // namespace haechi::messenger::repo::rooms

@@ -1,11 +1,11 @@
 // Followers on a node that did not write: they have what the feed and the other nodes say, no more.
 
+#include "messenger/room/tests/elsewhere.hpp"
 #include "messenger/directory/directory.hpp"
 #include "messenger/ephemeral/presence.hpp"
 #include "messenger/ephemeral/receipts.hpp"
 #include "messenger/ephemeral/typing.hpp"
 #include "messenger/push/pushers.hpp"
-#include "messenger/room/tests/elsewhere.hpp"
 
 using namespace haechi;
 using namespace haechi::messenger;
@@ -75,12 +75,10 @@ TEST_CASE("a user is as present as where they are most, and not for ever where n
   node.member(room, "@bob:hs", "join");
   There t(node);
   const auto said = [&](std::string_view from, std::string_view is) {
-    t.second.journal.hear("presence",
-                          to_text(json::array{json::object{{"node", from},
-                                                           {"user", "@bob:hs"},
-                                                           {"is", is},
-                                                           {"ago", 10},
-                                                           {"rooms", json::array{room->num}}}}));
+    t.second.journal.hear(
+        "presence",
+        to_text(json::array{json::object{
+            {"node", from}, {"user", "@bob:hs"}, {"is", is}, {"ago", 10}, {"rooms", json::array{room->num}}}}));
     node.loop.advance(2s);
   };
   said("first", "online");

@@ -39,7 +39,9 @@ class FollowingJournal final : public journal::Journal {
   int refuse_as_stale = 0;  ///< so many commands, after following what there is
   std::vector<journal::Basis> submitted;
 
-  void subscribe(std::function<void(std::span<const journal::Entry>)> f) override { followers_.push_back(std::move(f)); }
+  void subscribe(std::function<void(std::span<const journal::Entry>)> f) override {
+    followers_.push_back(std::move(f));
+  }
   void read_stored(journal::Kind kind, StoredReader reader) override { readers_.emplace_back(kind, std::move(reader)); }
   void maintain(store::LateIndex&) override {}
   void start() override {}

@@ -70,12 +70,12 @@ TEST_CASE("a room in memory becomes what it is on the node that wrote") {
   const auto name = node.set(here, "m.room.name", {{"name", "A"}});
   node.set(here, "m.room.name", {{"name", "B"}});
   const auto said = node.say(here, "hello @room");
-  node.send(here, {.sender = "@bob:hs",
-                   .type = "m.reaction",
-                   .content = {{"m.relates_to",
-                                {{"rel_type", "m.annotation"}, {"event_id", said->event_id}, {"key", "+"}}}},
-                   .device = "@bob:hs|D",
-                   .txn_id = "t1"});
+  node.send(here,
+            {.sender = "@bob:hs",
+             .type = "m.reaction",
+             .content = {{"m.relates_to", {{"rel_type", "m.annotation"}, {"event_id", said->event_id}, {"key", "+"}}}},
+             .device = "@bob:hs|D",
+             .txn_id = "t1"});
   node.redact(here, name);
   node.redact(here, said);
   node.member(here, "@bob:hs", "leave");
