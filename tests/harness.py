@@ -472,7 +472,8 @@ def check(condition, why="") -> None:
 
 def same(actual, expected, what="value") -> None:
     if actual != expected:
-        raise AssertionError(f"{what}: expected {expected!r}, got {actual!r}")
+        wanted, got = repr(expected), repr(actual)
+        raise AssertionError(f"{what}: expected {wanted[:1000]}, got {got[:1000]}")
 
 
 def ok(response: Response):

@@ -217,6 +217,19 @@ def from_token(user, since, rooms):
         since = r["next_batch"]
 
 
+def same_events(got, wanted, what):
+    """As `same`, for long lists: says what is missing, twice or elsewhere."""
+    if got == wanted:
+        return
+    place = {e: n for n, e in enumerate(wanted)}
+    missing = [place[e] for e in wanted if e not in set(got)]
+    twice = len(got) - len(set(got))
+    strange = [e for e in got if e not in place]
+    back = [(place[a], place[b]) for a, b in zip(got, got[1:]) if a in place and b in place and place[b] <= place[a]]
+    raise AssertionError(f"{what}: {len(got)} of {len(wanted)}; missing at {missing[:20]} ({len(missing)}), twice {twice}, "
+                         f"unknown {strange[:5]}, steps back {back[:10]} ({len(back)})")
+
+
 def verify(run):
     reader, counted = run.reader, 0
     order = {}
@@ -243,7 +256,7 @@ def verify(run):
         if (len(reader.events), len(reader.devices)) == before:
             break
     for room in run.rooms:
-        same([e for r, e in reader.events if r == room], order[room], f"what the syncs gave of {room}")
+        same_events([e for r, e in reader.events if r == room], order[room], f"what the syncs gave of {room}")
     # Old tokens still lead to everything after them.
     tokens = reader.tokens
     chosen = {0, len(tokens) - 1, *random.Random(run.seed).sample(range(len(tokens)), min(25, len(tokens)))}
