@@ -24,11 +24,15 @@ Keys::Keys(Loop& loop, store::Readers& readers, const Options& options)
 
 void Keys::load(store::Connection& c) {
   index_->load(c);
-  repo::each_command_hash(c, index_->indexed_upto(),
-                          [&](std::uint64_t hash, std::int64_t pos) { index_->add(hash, pos); });
   const auto [first, last] = repo::command_bounds(c);
+  // Other nodes go on while these statements run one after the other. What they record past `last`
+  // comes by following them; taken here as well, it would shift every answer away from its position.
+  repo::each_command_hash(c, index_->indexed_upto(), [&](std::uint64_t hash, std::int64_t pos) {
+    if (pos <= last) index_->add(hash, pos);
+  });
   answers_from_ = std::max(first, last - static_cast<std::int64_t>(answers_max_) + 1);
   for (auto& r : repo::commands_from(c, answers_from_)) {
+    if (r.pos > last) break;
     answers_.push_back({std::move(r.full_key), std::move(r.answer)});
   }
   answers_from_ = last - static_cast<std::int64_t>(answers_.size()) + 1;
