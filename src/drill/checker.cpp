@@ -383,11 +383,19 @@ class Judge {
     for (const auto& o : h_.operations) {
       if (o.kind != Kind::Download || !uploads.contains(o.number)) continue;
       if (o.final && o.outcome == Outcome::Ok && !o.different) read.insert(o.number);
-      // A reading that got no answer while sites were away says nothing about the media; at the end it does.
-      const bool wrong = o.different || o.outcome == Outcome::Failed || (o.final && o.outcome == Outcome::Unknown);
+      const Nanos at = o.end == kNever ? o.start : o.end;
+      if (!o.different && !o.final) {
+        // Not there yet is another failure than gone. No answer, while sites were away, says nothing about the media.
+        if (o.outcome == Outcome::Failed) {
+          found(Rule::StaleRead, at, "{} was acknowledged, but site {} answered {}", event(uploads[o.number]->result),
+                site_name(o.node), o.status);
+        }
+        continue;
+      }
+      const bool wrong = o.different || o.outcome != Outcome::Ok;
       if (!wrong || !bad.insert(o.number).second) continue;
-      found(Rule::Unreadable, o.end == kNever ? o.start : o.end, "{}: site {} answered {}{}",
-            event(uploads[o.number]->result), site_name(o.node), o.status, o.different ? " with other content" : "");
+      found(Rule::Unreadable, at, "{}: site {} answered {}{}", event(uploads[o.number]->result), site_name(o.node),
+            o.status, o.different ? " with other content" : "");
     }
     for (const auto& [number, upload] : uploads) {
       if (read.contains(number) || bad.contains(number)) continue;

@@ -80,8 +80,9 @@ Task<std::vector<World::Health>> World::ask_all() {
 }
 
 void World::trouble(Trouble trouble) {
-  errors += trouble.what != What::Silent;
   if (!history) return;
+  const auto at_lost_site = history->lost_within(nodes[trouble.node].site, trouble.since, trouble.at);
+  errors += trouble.what == What::GaveUp || (trouble.what != What::Silent && !at_lost_site);
   if (trouble.detail.size() > kDetailMax) trouble.detail.resize(kDetailMax);
   history->troubles.push_back(std::move(trouble));
 }

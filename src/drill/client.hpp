@@ -46,7 +46,7 @@ class World {
   Scope scope;                 ///< of questions that outlive who asked
   History* history = nullptr;  ///< of the run under way
   bool closing = false;        ///< everybody gives up at the next look at the time
-  std::uint64_t errors = 0;    ///< troubles other than silence, whoever's site
+  std::uint64_t errors = 0;    ///< failures that surviving sites showed
 };
 
 enum class Judgement {

@@ -214,6 +214,14 @@ const std::vector<Case>& cases() {
        [](History&) {}, {{Rule::Unreadable, 1}}},
       {"media are something else", [](Builder& b) { upload_and_read(b); last(b).different = true; }, [](History&) {},
        {{Rule::Unreadable, 1}}},
+      {"media are not there yet at another site, but in the end",
+       [](Builder& b) {
+         upload_and_read(b);
+         b.operation(Kind::Download, 6, 1);
+         last(b).outcome = Outcome::Failed;
+       },
+       [](History&) {},
+       {{Rule::StaleRead, 1}}},
       {"media get no answer while a site is away",
        [](Builder& b) {
          b.operation(Kind::Download, 6, 1);
@@ -399,7 +407,7 @@ TEST_CASE("random good histories are found good, and whatever is done to them is
       {Rule::Unreadable,
        [&](Builder& b, History& h) {
          auto& o = h.operations[b.below(h.operations.size())];
-         if (o.kind != Kind::Download) return false;
+         if (o.kind != Kind::Download || !o.final) return false;
          (b.below(2) ? o.different : (o.outcome = Outcome::Failed, o.different)) = true;
          return true;
        }},
