@@ -90,7 +90,7 @@ def jobs(fuzz_seconds):
     yield Job("client matrix-js-sdk", [python, "tests/clients/with_server.py", "js"], timeout=240, alone=True, HAECHI_BINARY=str(release / "haechi"))
     yield Job("client matrix-nio", [python, "tests/clients/with_server.py", "nio"], timeout=240, alone=True, HAECHI_BINARY=str(release / "haechi"))
     yield Job("durability kill -9", [python, "tests/durability/kill9.py"], timeout=400, alone=True, HAECHI_BINARY=str(release / "haechi"))
-    yield Job("durability kill -9 of one of three nodes", [*postgres, python, "tests/durability/kill9.py"], timeout=400, alone=True,
+    yield Job("durability kill -9 of one of three nodes", [*postgres, python, "tests/durability/kill9.py", "--rounds", "8", "--seconds", "10"], timeout=400, alone=True,
               HAECHI_BINARY=str(release / "haechi"), HAECHI_TEST_NODES="3")
     yield Job("durability backup and restore", [python, "tests/durability/backup.py"], timeout=300, alone=True, HAECHI_BINARY=str(release / "haechi"))
 
