@@ -247,7 +247,12 @@ Result<> Sites::write_spec(const Site& site) {
   TRY(const auto patroni_env, fill_in_file("patroni.env", v));
   const bool apart = options_.ground == Ground::Namespaces;
   const auto user = user_of(site);
-  SiteSpec spec{.name = site.name, .namespaces = apart, .user = user, .group = user, .folder = site.folder};
+  SiteSpec spec{.name = site.name,
+                .namespaces = apart,
+                .user = user,
+                .group = user,
+                .folder = site.folder,
+                .generation = generations_[static_cast<std::size_t>(site.index)]};
   if (apart) {
     TRY(const auto sysctls, fill_in_file("sysctl.conf", v));
     spec.sysctls = parse_environment(sysctls);
@@ -285,6 +290,9 @@ Result<> Sites::write_spec(const Site& site) {
 Result<> Sites::start(int index) {
   auto& site = (*this)[index];
   TRY_DO(write_spec(site));
+  // A server that is switched on finds /run empty: no socket and no lock of its last life is there.
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(site.folder + "/run", error)) fs::remove_all(entry.path(), error);
   ++generations_[static_cast<std::size_t>(index)];
   TRY(site.process, SiteProcess::start({.ground = options_.ground,
                                         .network_fd = network_ ? network_->namespace_fd(index) : -1,
