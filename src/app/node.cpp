@@ -141,6 +141,7 @@ struct Node::Parts {
   Result<> ready() const {
     if (stopping) return fail(Errc::Unavailable, "shutting down");
     if (!journal->healthy()) return fail(Errc::Unavailable, "the store refuses writes");
+    if (journal->cut_off()) return fail(Errc::Unavailable, "cut off from the other sites");
     if (site_state() != cluster::SiteState::InService) {
       return fail(Errc::Unavailable, "this site is " + std::string(cluster::name_of(site_state())));
     }
@@ -220,6 +221,7 @@ Result<std::unique_ptr<Node>> Node::create(const Config& given) {
   journal::Options journal_options;
   journal_options.keys_remembered_min = static_cast<std::size_t>(config.retention.idempotency_keys);
   journal_options.node_id = p->random.text(16);
+  journal_options.cut_off = [parts = p.get()] { return parts->supervisor && parts->supervisor->cut_off(); };
   journal_options.on_diverged = [] {
     // Started again by the init system, this node reads everything anew.
     log::error("stopping: this node followed changes that did not survive the loss of a database server");

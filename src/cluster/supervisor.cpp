@@ -68,6 +68,13 @@ Supervisor::Target* Supervisor::target(std::string_view site) {
   return at == targets_.end() ? nullptr : at->get();
 }
 
+bool Supervisor::cut_off() const {
+  constexpr Duration kHeard = std::chrono::milliseconds(800);
+  std::size_t heard = 0;
+  for (const auto& t : targets_) heard += loop_.now() - t->etcd_heard < kHeard ? 1u : 0u;
+  return 2 * heard <= targets_.size();
+}
+
 bool Supervisor::silent(const Target& t) const { return loop_.now() - t.etcd_heard > kProbe; }
 
 Task<bool> Supervisor::pause(Duration d) {

@@ -39,6 +39,8 @@ class Supervisor {
 
   /// What operators want of the own site, as last heard.
   SiteState state() const { return state_; }
+  /// Whether too few etcd members answer this site for it to stand with the majority.
+  bool cut_off() const;
   /// Called when that changes. Before start().
   void on_state(std::function<void(SiteState)> hear) { hear_state_ = std::move(hear); }
 

@@ -14,6 +14,10 @@ void Batch::run(store::Connection& c, Shared* shared) {
       c.rollback();
     } catch (const store::ConnectionLost&) {
       throw;
+    } catch (const store::Exhausted& e) {
+      c.rollback();
+      if (shared) throw;
+      return fail_all({Errc::Failed, e.what()});
     } catch (const store::SqlError& e) {
       c.rollback();
       // A statement of some command failed on its way with others: with every command flushed on
@@ -91,6 +95,8 @@ void Batch::run_bare(Tx& tx, Journal::Job& job) {
     applied = apply(tx, job);
   } catch (const store::ConnectionLost&) {
     throw;
+  } catch (const store::Exhausted&) {
+    throw;
   } catch (const std::exception& e) {
     log::warn("a bare command failed; its batch is repeated", {{"error", e.what()}});
     throw NeedsGuards{};
@@ -110,6 +116,8 @@ void Batch::run_guarded(Tx& tx, Journal::Job& job, Mode mode) {
       return tx.sql_.release();
     }
   } catch (const store::ConnectionLost&) {
+    throw;
+  } catch (const store::Exhausted&) {
     throw;
   } catch (const std::exception& e) {
     // With statements travelling together it may be an earlier command's that went wrong.

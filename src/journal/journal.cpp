@@ -27,6 +27,9 @@ constexpr int kBatchesPerChore = 8;
 constexpr auto kStopWait = std::chrono::seconds(30);
 constexpr auto kProbeEvery = std::chrono::seconds(2);
 /// On a shared database: longer than a switch to another site lasts.
+/// No other server begins to acknowledge sooner after this node's last acknowledged commit: a site
+/// has to be silent for longer before its database is replaced.
+constexpr Duration kProofHolds = std::chrono::milliseconds(900);
 constexpr auto kSilentMax = std::chrono::seconds(8);
 constexpr Duration kChoreRest = std::chrono::seconds(3);
 constexpr std::size_t kSayMax = 1'000;
@@ -98,6 +101,13 @@ class JournalImpl final : public Journal {
                             return stopping_;
                           },
                       .wall_ms = [this] { return clock_.wall_ms(); },
+                      .proven =
+                          [this] {
+                            if (!want_proof_.exchange(false, std::memory_order_relaxed)) return;
+                            loop_.post([this, alive = std::weak_ptr<int>(alive_)] {
+                              if (!alive.expired() && !asking_now_ && !asking_.empty()) scope_.spawn(ask_head());
+                            });
+                          },
                       .diverged = options_.on_diverged});
     shared_->begin_at(last_, repo::mark_at(*connection_, last_.pos));
     upkeep_.share(*shared_);
@@ -191,6 +201,7 @@ class JournalImpl final : public Journal {
   }
   const std::string& node_id() const override { return options_.node_id; }
   bool shared() const override { return db_.shared(); }
+  bool cut_off() const override { return shared_ && options_.cut_off(); }
 
   std::size_t queued() const override { return outstanding_; }
   bool healthy() const override {
@@ -342,6 +353,11 @@ class JournalImpl final : public Journal {
       auto head =
           co_await readers_.read([](store::Connection& c) -> Result<Position> { return repo::read_head(c).pos; });
       if (!head) break;
+      if (steady_clock::now() - shared_->last_proof() > kProofHolds) {
+        // A server that is cut off answers, but acknowledges nothing: what it says may be old.
+        want_proof_.store(true, std::memory_order_relaxed);
+        break;
+      }
       for (auto* a : asking_) {
         if (a->turn <= asked && !a->upto) a->upto = *head;
       }
@@ -509,6 +525,7 @@ class JournalImpl final : public Journal {
   bool sleeping_ = false;
   bool stopping_ = false;
   int wake_fd_ = -1;
+  std::atomic<bool> want_proof_{false};  ///< somebody asks how far the database is
 
   // Commit thread.
   std::unique_ptr<store::Connection> connection_;

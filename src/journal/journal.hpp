@@ -113,6 +113,8 @@ struct Options {
   /// On a shared database only: so long a caller waits, while the database moves to another
   /// site, before Errc::Late.
   Duration answer_max = std::chrono::seconds(20);
+  /// On a shared database only: what Journal::cut_off() says.
+  std::function<bool()> cut_off = [] { return false; };
   /// On a shared database only: called (on any thread, must not return) when a server took over
   /// that never heard of changes which this node has followed, so that its memory is wrong.
   std::function<void()> on_diverged = [] { std::abort(); };
@@ -219,6 +221,8 @@ class Journal {
   /// Waits until this node has followed everything that any node committed before the call, or
   /// until `at_most` has passed (false). At once where no other node can write.
   virtual Task<bool> fresh(Duration at_most) = 0;
+  /// Whether this node stands apart from the majority of sites, so that what it knows may be old.
+  virtual bool cut_off() const = 0;
 
   /// Tells the other nodes something that may be lost (typing, presence): at most 6,000 bytes,
   /// not in the feed, not stored. Called there with the same topic; not here.

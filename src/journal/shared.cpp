@@ -19,8 +19,8 @@ constexpr Position kReadAtOnce = 4'000;             // positions
 constexpr std::size_t kCommandsAtOnce = 8'000;
 constexpr std::size_t kTopicsRemembered = 100'000;
 constexpr std::size_t kCommandsRemembered = 200'000;
-constexpr Duration kListenFor = 500ms;
-constexpr Duration kProveEvery = 2s;
+constexpr Duration kListenFor = 200ms;
+constexpr Duration kProveEvery = 400ms;
 constexpr auto kBeforeNextTry = 50ms;
 constexpr std::size_t kStoredAnswersMax = 16;
 
@@ -44,6 +44,12 @@ void Shared::begin_at(repo::Head head, std::int64_t mark) {
 
 void Shared::in_contact() {
   last_contact_.store(steady_clock::now().time_since_epoch().count(), std::memory_order_relaxed);
+}
+
+void Shared::proven() {
+  proven_ = steady_clock::now();
+  last_proof_.store(proven_.time_since_epoch().count(), std::memory_order_relaxed);
+  needs_.proven();
 }
 
 store::Connection& Shared::connection() {
@@ -101,13 +107,19 @@ void Shared::run(Batch& batch) {
         }
       } catch (const store::ConnectionLost& e) {
         lose(e);
+      } catch (const store::Exhausted& e) {
+        // Somebody makes room, or the database moves to a site that has some; the callers know how
+        // long they wait.
+        log::warn("the database has no room left", {{"error", e.what()}});
+        if (needs_.stopping()) throw Stopping{};
+        std::this_thread::sleep_for(kBeforeNextTry);
       }
     }
     if (batch.committed()) {
       known_ = batch.last();
       if (mark_ != 0) past_ = {known_.pos, mark_};
-      proven_ = steady_clock::now();
       in_contact();
+      proven();
     }
     listen(connection(), -1, Duration::zero());
   } catch (const store::ConnectionLost& e) {
@@ -294,8 +306,8 @@ void Shared::prove(store::Connection& c) {
   c.begin();
   repo::write_batch(c, needs_.node_id, batch_, needs_.wall_ms());
   c.commit();
-  proven_ = steady_clock::now();
   in_contact();
+  proven();
 }
 
 void Shared::listen(store::Connection& c, int wake_fd, Duration at_most) {

@@ -43,6 +43,7 @@ class Shared {
     std::function<void(News)> tell;       ///< hands to the loop
     std::function<bool()> stopping;       ///< any thread
     std::function<WallMs()> wall_ms;      ///< any thread
+    std::function<void()> proven;         ///< a commit was acknowledged
     /// The database went on without something that this node had followed: its memory is of no
     /// use any more. Must not return to work.
     std::function<void()> diverged;
@@ -65,6 +66,9 @@ class Shared {
 
   /// When something was last committed or followed. Any thread.
   Instant last_contact() const { return Instant(Instant::duration(last_contact_.load(std::memory_order_relaxed))); }
+
+  /// When this node last had a commit acknowledged. Any thread.
+  Instant last_proof() const { return Instant(Instant::duration(last_proof_.load(std::memory_order_relaxed))); }
 
   // For the batch, inside its transaction.
   repo::Head take_turn(store::Connection& c);
@@ -91,6 +95,7 @@ class Shared {
   void listen(store::Connection& c, int wake_fd, Duration at_most);
   void attach_segments(store::Connection& c, std::vector<Entry>& entries) const;
   void in_contact();
+  void proven();
 
   Needs needs_;
   std::vector<std::pair<Kind, Journal::StoredReader>> readers_;
@@ -108,6 +113,7 @@ class Shared {
   bool behind_ = true;          ///< somebody may have committed more
   Instant proven_{};            ///< when this node last committed
   std::atomic<Instant::duration::rep> last_contact_{0};
+  std::atomic<Instant::duration::rep> last_proof_{0};
   std::vector<std::string> to_say_;
   std::vector<News::Heard> heard_;
   std::unordered_map<std::int64_t, Position> touched_;  ///< topic -> where another node changed it last

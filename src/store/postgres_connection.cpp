@@ -459,6 +459,7 @@ void PostgresConnection::raise_failure() {
   if (!failure_) return;
   const Failure failure = *std::exchange(failure_, std::nullopt);
   if (means_lost(failure.state)) lose(failure.what);
+  if (failure.state.starts_with("53")) throw Exhausted(failure.what);
   throw SqlError(failure.what);
 }
 

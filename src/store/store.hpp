@@ -64,6 +64,12 @@ class SqlError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// The server has no room left (disk, memory, connections): the same work may succeed later.
+class Exhausted : public SqlError {
+ public:
+  using SqlError::SqlError;
+};
+
 /// The server cannot be reached any more, or is not the one that accepts writes. The
 /// connection is of no more use; the same work may succeed on a new one. Thrown by commit(),
 /// it leaves open whether the transaction was committed.

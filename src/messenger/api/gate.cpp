@@ -40,11 +40,24 @@ Gate::Gate(identity::Sessions& sessions, journal::Journal& journal, const Clock&
       sessions_(sessions),
       journal_(journal) {}
 
-Task<void> Gate::fresh() {
-  // Past this the database is on its way to another site: better old than none.
-  constexpr auto kPatience = std::chrono::milliseconds(300);
-  if (journal_.shared()) (void)co_await journal_.fresh(kPatience);
+Task<Result<>> Gate::fresh(Patience patience) {
+  constexpr auto kLittle = std::chrono::milliseconds(300);
+  constexpr auto kMuch = std::chrono::seconds(10);
+  if (!journal_.shared()) co_return Result<>{};
+  // Said at once: clients do better at another site than waiting here.
+  if (!journal_.cut_off() &&
+      (co_await journal_.fresh(patience == Patience::Little ? Duration(kLittle) : kMuch) || !journal_.cut_off())) {
+    co_return Result<>{};
+  }
+  co_return fail(haechi::Errc::Unavailable, "This node cannot reach the others", R"("retry_after_ms":1000)");
 }
+
+namespace {
+Gate::Patience patience_of(const net::Request& req) {
+  const bool reads = req.method == net::Method::Get || req.method == net::Method::Head;
+  return reads ? Gate::Patience::Little : Gate::Patience::Much;
+}
+}  // namespace
 
 std::string_view Gate::token_of(net::Request& req, std::string& storage) {
   const auto header = req.header("authorization");
@@ -58,7 +71,7 @@ std::string_view Gate::token_of(net::Request& req, std::string& storage) {
 }
 
 SessionPtr Gate::at_hand(net::Request& req, Memory memory) {
-  if (memory == Memory::Fresh && journal_.shared()) return nullptr;
+  if (journal_.shared() && (memory == Memory::Fresh || journal_.cut_off())) return nullptr;  // require() says more
   std::string storage;
   const auto token = token_of(req, storage);
   if (token.empty()) return nullptr;
@@ -70,7 +83,7 @@ SessionPtr Gate::at_hand(net::Request& req, Memory memory) {
 
 Task<Result<SessionPtr>> Gate::require(net::Request& req, Guests guests) {
   std::string storage;
-  if (journal_.shared()) co_await fresh();
+  if (journal_.shared()) CO_TRY_DO(co_await fresh(patience_of(req)));
   CO_TRY(auto session, co_await sessions_.authenticate(std::string(token_of(req, storage))));
   CO_TRY_DO(identity::require_unlocked(*session));
   if (guests == Guests::Refused) CO_TRY_DO(identity::require_not_guest(*session));
@@ -80,7 +93,7 @@ Task<Result<SessionPtr>> Gate::require(net::Request& req, Guests guests) {
 
 Task<Result<SessionPtr>> Gate::require_even_locked(net::Request& req) {
   std::string storage;
-  if (journal_.shared()) co_await fresh();
+  if (journal_.shared()) CO_TRY_DO(co_await fresh(patience_of(req)));
   co_return co_await sessions_.authenticate(std::string(token_of(req, storage)));
 }
 

@@ -41,8 +41,11 @@ class Gate {
   Task<Result<SessionPtr>> require_even_locked(net::Request& req);
   /// As require() without a wait, where the session is at hand; null otherwise: then ask require().
   SessionPtr at_hand(net::Request& req, Memory memory = Memory::Fresh);
-  /// Where other nodes write too: follows what they have committed, as far as that takes a moment only.
-  Task<void> fresh();
+  /// Where other nodes write too: follows what they have committed. While the database moves, what
+  /// reads goes on with what is known after a moment, and what writes waits, since it has to anyway.
+  /// Errc::Unavailable on a node that is cut off from the others: what it knows may be old.
+  enum class Patience { Little, Much };
+  Task<Result<>> fresh(Patience patience = Patience::Little);
   /// Null when the request carries no token.
   Task<Result<SessionPtr>> optional(net::Request& req);
   /// Also refuses who is suspended: for everything that others see.

@@ -75,7 +75,7 @@ SendApi::Answer SendApi::send(net::Request& req, std::string room_id, std::strin
                  .redact_target = nullptr,
                  .ts = std::nullopt};
   if (event.content.if_contains("m.relates_to")) {
-    if (journal_.shared()) co_await gate_.fresh();
+    if (journal_.shared()) CO_TRY_DO(co_await gate_.fresh(Gate::Patience::Much));
     CO_TRY_DO(co_await relations_.check(room, event));
   }
   CO_TRY(const auto sent, co_await writer_.send(std::move(room), std::move(event), std::move(claim)));

@@ -75,7 +75,7 @@ DirectoryApi::Answer DirectoryApi::room_aliases(net::Request& req, std::string r
 }
 
 DirectoryApi::Answer DirectoryApi::get_visibility(net::Request&, std::string room_id) {
-  co_await gate_.fresh();
+  CO_TRY_DO(co_await gate_.fresh());
   CO_TRY(const auto room, co_await rooms_.get(std::move(room_id)));
   co_return reply({{"visibility", directory_.published(room->num) ? "public" : "private"}});
 }
@@ -105,7 +105,7 @@ Result<> DirectoryApi::refuse_other_server(net::Request& req) const {
 }
 
 DirectoryApi::Answer DirectoryApi::get_public_rooms(net::Request& req) {
-  co_await gate_.fresh();
+  CO_TRY_DO(co_await gate_.fresh());
   CO_TRY_DO(refuse_other_server(req));
   json::object body;
   if (req.param("limit")) {

@@ -41,13 +41,13 @@ void ProfileApi::routes(net::Router& router) {
 }
 
 ProfileApi::Answer ProfileApi::whole(net::Request&, std::string user_id) {
-  co_await gate_.fresh();
+  CO_TRY_DO(co_await gate_.fresh());
   CO_TRY(const auto fields, co_await profiles_.fields(std::move(user_id)));
   co_return reply(*fields);
 }
 
 ProfileApi::Answer ProfileApi::field(net::Request&, std::string user_id, std::string key) {
-  co_await gate_.fresh();
+  CO_TRY_DO(co_await gate_.fresh());
   CO_TRY_DO(check_profile_key(key));
   CO_TRY(const auto fields, co_await profiles_.fields(std::move(user_id)));
   const auto* value = get(*fields, key);

@@ -51,6 +51,7 @@ class FollowingJournal final : public journal::Journal {
     follow();
     co_return true;
   }
+  bool cut_off() const override { return false; }
   void broadcast(std::string_view topic, std::string_view message) override { said.emplace_back(topic, message); }
   void on_broadcast(std::string topic, std::function<void(std::string_view)> f) override {
     hearers_.emplace_back(std::move(topic), std::move(f));
