@@ -26,6 +26,8 @@ void add_drill(CLI::App& cli, int& code) {
   cmd->add_option("--rate", options->rate, "Messages a second over all clients; 0: as many as are answered")
       ->check(CLI::Range(0.0, 1e6))
       ->capture_default_str();
+  cmd->add_flag("--only-senders", options->only_senders,
+                "Clients only send; with --fault none and --rate 0 this measures throughput");
   cmd->add_option("--warm-up", options->warm_up_s, "Seconds of load before the fault")
       ->check(CLI::Range(0.5, 3600.0))
       ->capture_default_str();

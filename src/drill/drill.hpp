@@ -13,9 +13,10 @@ struct Options {
   Wishes wishes;
   std::uint64_t seed = 0;  ///< 0: drawn and printed
   int clients = 48;
-  double rate = 500;         ///< a platform that is to lose a site has room to spare; 0: as much as it takes
-  double link_delay_ms = 0;  ///< round trip between sites
-  double warm_up_s = 4;      ///< of load before the fault strikes
+  double rate = 500;          ///< a platform that is to lose a site has room to spare; 0: as much as it takes
+  bool only_senders = false;  ///< nobody receives, uploads or writes anything else: for throughput
+  double link_delay_ms = 0;   ///< round trip between sites
+  double warm_up_s = 4;       ///< of load before the fault strikes
   std::string json, report, history;
   std::string folder;          ///< parent of the drill's own folder; empty: a disk is found
   bool keep = false;           ///< bring up and leave it running until Ctrl-C; no load, no fault

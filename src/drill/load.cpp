@@ -266,7 +266,9 @@ class RealLoad final : public Load {
     f.silences = n(v.silences);
     f.quiet_before_s = v.quiet_before_s;
     f.write_outage_by_site_s = v.write_outage_by_site_s;
-    const auto fault = history_.faults.empty() ? history_.load_until : history_.faults.front();
+    // Where nothing is broken, all of the load is measured.
+    const bool struck = plan_.fault != "none" && !history_.faults.empty();
+    const auto fault = struck ? history_.faults.front() : history_.load_until;
     f.rate = rate(history_, history_.load_from, fault);
     const auto before = latency(history_, history_.load_from, fault);
     f.p50_ms = before.p50_ms;

@@ -177,9 +177,11 @@ void Orchestrator::stay() {
 }
 
 Result<> Orchestrator::prepare_load() {
-  load_ = make_load(
-      sites_->place(),
-      {.clients = options_.clients, .rate = options_.rate, .seed = options_.seed, .history_dir = options_.history});
+  load_ = make_load(sites_->place(), {.clients = options_.clients,
+                                      .rate = options_.rate,
+                                      .seed = options_.seed,
+                                      .history_dir = options_.history,
+                                      .only_senders = options_.only_senders});
   say("the clients make their accounts and rooms");
   return load_->prepare();
 }

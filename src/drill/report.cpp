@@ -34,7 +34,8 @@ bool Group::good() const {
 std::vector<Group> group(std::span<const RunRecord> runs) {
   std::vector<Group> out;
   for (const auto& r : runs) {
-    auto at = std::ranges::find_if(out, [&](const Group& g) { return g.fault == r.plan.fault && g.role == r.plan.role; });
+    auto at =
+        std::ranges::find_if(out, [&](const Group& g) { return g.fault == r.plan.fault && g.role == r.plan.role; });
     if (at == out.end()) {
       out.push_back({.fault = r.plan.fault, .role = r.plan.role, .limit = outage_limit(r.plan)});
       at = std::prev(out.end());
@@ -60,13 +61,17 @@ std::vector<Group> group(std::span<const RunRecord> runs) {
 
 std::string seconds_text(double seconds) {
   if (!std::isfinite(seconds)) return "never";
-  return seconds < 1 ? fmt::format("{:.2f}", seconds) : seconds < 20 ? fmt::format("{:.1f}", seconds) : fmt::format("{:.0f}", seconds);
+  return seconds < 1    ? fmt::format("{:.2f}", seconds)
+         : seconds < 20 ? fmt::format("{:.1f}", seconds)
+                        : fmt::format("{:.0f}", seconds);
 }
 
 namespace {
 
 /// JSON has no infinity: what never came is null.
-json::value number(double value) { return std::isfinite(value) ? json::value(std::round(value * 1000) / 1000) : nullptr; }
+json::value number(double value) {
+  return std::isfinite(value) ? json::value(std::round(value * 1000) / 1000) : nullptr;
+}
 
 json::object run_json(const RunRecord& run) {
   const auto& f = run.figures;
@@ -144,7 +149,9 @@ std::string render_summary(std::span<const RunRecord> runs) {
          r.plan.role.empty() ? r.plan.site : fmt::format("{} {}", r.plan.site, r.plan.role), f.acknowledged, f.lost,
          f.twice, f.out_of_order, f.unreadable, f.client_errors, seconds(f.write_outage_s), seconds(f.clients_moved_s),
          r.whole_again_s ? seconds(*r.whole_again_s) : "never",
-         !r.kept_promises() ? "BROKEN" : good(r) ? "ok" : "slow");
+         !r.kept_promises() ? "BROKEN"
+         : good(r)          ? "ok"
+                            : "slow");
     for (const auto& b : f.broken) out += fmt::format("      ! {}\n", b);
     for (const auto& b : r.broken) out += fmt::format("      ! {}\n", b);
   }
@@ -152,8 +159,8 @@ std::string render_summary(std::span<const RunRecord> runs) {
   if (runs.size() > groups.size()) {
     out += '\n';
     for (const auto& g : groups) {
-      out += fmt::format("{:<9} {:<8} {:>3} runs: without writes {} s in the middle, {} s at worst{}\n", g.fault, g.role,
-                         g.runs.size(), seconds_text(g.median_outage_s), seconds_text(g.worst_outage_s),
+      out += fmt::format("{:<9} {:<8} {:>3} runs: without writes {} s in the middle, {} s at worst{}\n", g.fault,
+                         g.role, g.runs.size(), seconds_text(g.median_outage_s), seconds_text(g.worst_outage_s),
                          g.limit ? fmt::format(" (limits {} and {})", g.limit->median_s, g.limit->worst_s) : "");
     }
   }

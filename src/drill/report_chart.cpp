@@ -79,9 +79,7 @@ class Chart {
     fmt::format_to(std::back_inserter(out_), format, std::forward<Args>(args)...);
   }
   double x_of_second(double s) const { return kLeft + kPlot * s / length_s_; }
-  double x_of(Nanos at) const {
-    return std::clamp(x_of_second(seconds(at - f_.began)), kLeft, kLeft + kPlot);
-  }
+  double x_of(Nanos at) const { return std::clamp(x_of_second(seconds(at - f_.began)), kLeft, kLeft + kPlot); }
 
   void outage() {
     // Short silences are ordinary; a band would suggest otherwise.
@@ -113,8 +111,8 @@ class Chart {
       add(R"(<line class="grid" x1="{0}" x2="{1}" y1="{2:.1f}" y2="{2:.1f}"/><text class="tick end" x="{3}" y="{4:.1f}">{5:.0f}</text>)",
           kLeft, kLeft + kPlot, y_of(v), kLeft - 6, y_of(v) + 4, v);
     }
-    add(R"(<text class="axis" x="{}" y="{}">acknowledged messages a second, by the site that answered</text>)", kLeft + 4,
-        kRateTop - 4);
+    add(R"(<text class="axis" x="{}" y="{}">acknowledged messages a second, by the site that answered</text>)",
+        kLeft + 4, kRateTop - 4);
     // Areas stand on each other, each a step line above and the one below backwards.
     std::vector<double> base(slices_.size());
     for (std::size_t site = 0; site < f_.sites.size(); ++site) {
@@ -167,8 +165,8 @@ class Chart {
       add(R"(<line class="grid" x1="{0}" x2="{1}" y1="{2:.1f}" y2="{2:.1f}"/><text class="tick end" x="{3}" y="{4:.1f}">{5}</text>)",
           kLeft, kLeft + kPlot, y_of(ms), kLeft - 6, y_of(ms) + 4, label);
     }
-    add(R"(<text class="axis" x="{}" y="{}">time to the acknowledgement: half of all messages, and 99 %</text>)", kLeft + 4,
-        kLatencyTop - 4);
+    add(R"(<text class="axis" x="{}" y="{}">time to the acknowledgement: half of all messages, and 99 %</text>)",
+        kLeft + 4, kLatencyTop - 4);
     line("p99", y_of, &Figures::Slice::p99_ms);
     line("p50", y_of, &Figures::Slice::p50_ms);
   }

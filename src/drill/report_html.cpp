@@ -95,7 +95,8 @@ class Page {
     add(R"(<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>Haechi drill</title><style>{}</style></head><body><main>)",
         kStyle);
     add("<h1>Losing a data centre: the drill</h1><p class=\"quiet\">{}</p><p class=\"quiet\">{}{}{}</p>",
-        escape_html(head_.began), escape_html(head_.machine), head_.ground.empty() ? "" : " · ", escape_html(head_.ground));
+        escape_html(head_.began), escape_html(head_.machine), head_.ground.empty() ? "" : " · ",
+        escape_html(head_.ground));
     banner();
     tiles();
     promises();
@@ -103,7 +104,8 @@ class Page {
     if (runs_.size() > 1) table();
     out_ += "<h2>What happened</h2>";
     for (const auto& r : runs_) run(r);
-    out_ += R"(<p class="quiet">Every figure comes from the records of the clients alone. Seconds without writes: the longest time between two acknowledged messages, over all clients, from the last one before the fault to the end of the load. Clients moved: from the end of that time until the last client of the lost site had a message acknowledged elsewhere.</p></main></body></html>)";
+    out_ +=
+        R"(<p class="quiet">Every figure comes from the records of the clients alone. Seconds without writes: the longest time between two acknowledged messages, over all clients, from the last one before the fault to the end of the load. Clients moved: from the end of that time until the last client of the lost site had a message acknowledged elsewhere.</p></main></body></html>)";
     out_ += '\n';
     return std::move(out_);
   }
@@ -136,7 +138,8 @@ class Page {
       add(R"(<div class="banner bad">In {} of {} runs a promise was broken.<p>The runs below say which, with an example of each.</p></div>)",
           broken, runs_.size());
     } else if (slow > 0) {
-      add(R"(<div class="banner slow">Nothing was lost, but it took longer than promised.<p>The cluster was struck {}.</p></div>)", times);
+      add(R"(<div class="banner slow">Nothing was lost, but it took longer than promised.<p>The cluster was struck {}.</p></div>)",
+          times);
     } else {
       add(R"(<div class="banner good">Every promise was kept.<p>The cluster was struck {}. No acknowledged message was lost, repeated or reordered, and no client of a surviving site was shown an error.</p></div>)",
           times);
@@ -184,7 +187,8 @@ class Page {
     promise("Media survive: what was uploaded can be read, unchanged, at every site",
             of(media, count(&Figures::uploads), "uploads could not be read"), media == 0);
     promise("Nobody notices: clients of surviving sites wait, they are not shown errors",
-            of(errors, count(&Figures::attempted), "messages met an error"), errors == 0);
+            fmt::format("{} errors were shown, {} messages sent", grouped(errors), grouped(count(&Figures::attempted))),
+            errors == 0);
     promise("One sees one's own changes, at whichever site one looks", fmt::format("{} were not seen", grouped(stale)),
             stale == 0);
     const auto never = std::ranges::count_if(runs_, [](const auto& r) { return !r.whole_again_s.has_value(); });
@@ -201,13 +205,14 @@ class Page {
     out_ +=
         R"(<h2>How long it took</h2><div class="card wide"><table><tr><th>Fault</th><th>Site hit</th><th class="n">Runs</th><th class="n">Without writes, median</th><th class="n">worst</th><th class="n">promised</th><th class="n">Clients moved, worst</th><th class="n">Whole again, worst</th><th></th></tr>)";
     for (const auto& g : groups_) {
-      const bool in_time = (!g.limit || (g.median_outage_s <= g.limit->median_s && g.worst_outage_s <= g.limit->worst_s)) &&
-                           g.worst_moved_s <= kClientsMovedLimitS && g.worst_whole_s.has_value();
+      const bool in_time =
+          (!g.limit || (g.median_outage_s <= g.limit->median_s && g.worst_outage_s <= g.limit->worst_s)) &&
+          g.worst_moved_s <= kClientsMovedLimitS && g.worst_whole_s.has_value();
       add(R"(<tr><td>{}</td><td>{}</td><td class="n">{}</td><td class="n">{}</td><td class="n">{}</td><td class="n">{}</td><td class="n">{}</td><td class="n">{}</td><td>{}</td></tr>)",
           escape_html(g.fault), escape_html(g.role), g.runs.size(), with_unit(g.median_outage_s),
           with_unit(g.worst_outage_s),
-          g.limit ? fmt::format("{:g} s, {:g} s", g.limit->median_s, g.limit->worst_s) : "–", with_unit(g.worst_moved_s),
-          g.worst_whole_s ? with_unit(*g.worst_whole_s) : "never",
+          g.limit ? fmt::format("{:g} s, {:g} s", g.limit->median_s, g.limit->worst_s) : "–",
+          with_unit(g.worst_moved_s), g.worst_whole_s ? with_unit(*g.worst_whole_s) : "never",
           in_time ? R"(<span class="chip good">in time</span>)" : R"(<span class="chip slow">too slow</span>)");
     }
     out_ += "</table></div>";
@@ -219,10 +224,10 @@ class Page {
     for (const auto& r : runs_) {
       const auto& f = r.figures;
       add(R"(<tr><td class="n"><a href="#run{0}">{0}</a></td><td>{1}</td><td class="w">{2}</td><td class="n">{3}</td><td class="n">{4}</td><td class="n">{5}</td><td class="n">{6}</td><td class="n">{7}</td><td class="n">{8}</td><td class="n">{9}</td><td class="n">{10}</td><td class="n">{11}</td><td>{12}</td></tr>)",
-          r.plan.number, escape_html(r.plan.fault), escape_html(r.plan.site + (r.plan.role.empty() ? "" : ", " + r.plan.role)),
-          grouped(f.acknowledged), f.lost, f.twice, f.out_of_order, f.unreadable, f.client_errors,
-          with_unit(f.write_outage_s), with_unit(f.clients_moved_s),
-          r.whole_again_s ? with_unit(*r.whole_again_s) : "never", verdict(r));
+          r.plan.number, escape_html(r.plan.fault),
+          escape_html(r.plan.site + (r.plan.role.empty() ? "" : ", " + r.plan.role)), grouped(f.acknowledged), f.lost,
+          f.twice, f.out_of_order, f.unreadable, f.client_errors, with_unit(f.write_outage_s),
+          with_unit(f.clients_moved_s), r.whole_again_s ? with_unit(*r.whole_again_s) : "never", verdict(r));
     }
     out_ += "</table></div>";
   }

@@ -21,7 +21,7 @@ std::string told(const Verdict& v) {
 /// What a known history does to each rule; rules that are not named must stay silent.
 struct Case {
   const char* name;
-  std::function<void(Builder&)> make;                  // before the final reading
+  std::function<void(Builder&)> make;                    // before the final reading
   std::function<void(History&)> bend = [](History&) {};  // after it
   std::vector<std::pair<Rule, std::uint64_t>> expected = {};
 };
@@ -65,17 +65,23 @@ const std::vector<Case>& cases() {
        }},
       {"a refused send that is not there", [](Builder& b) { b.send(0, 0, Outcome::Failed); }},
 
-      {"an acknowledged event is missing everywhere", three_sends,
+      {"an acknowledged event is missing everywhere",
+       three_sends,
        [](History& h) {
          for (std::size_t f = 0; f < 3; ++f) erase_event(h, f, 2);
          std::erase_if(h.seen, [](const Seen& s) { return s.number == 2; });
        },
        {{Rule::Lost, 1}}},
-      {"an acknowledged event is missing at one site", three_sends, [](History& h) { erase_event(h, 1, 2); },
+      {"an acknowledged event is missing at one site",
+       three_sends,
+       [](History& h) { erase_event(h, 1, 2); },
        {{Rule::Lost, 1}, {Rule::SitesDiffer, 1}}},
-      {"the event that was named in the answer is another message", three_sends,
-       [](History& h) { h.operations[0].result = h.operations[1].result; }, {{Rule::Lost, 1}}},
-      {"a receiver saw what is gone at the end", three_sends,
+      {"the event that was named in the answer is another message",
+       three_sends,
+       [](History& h) { h.operations[0].result = h.operations[1].result; },
+       {{Rule::Lost, 1}}},
+      {"a receiver saw what is gone at the end",
+       three_sends,
        [](History& h) {
          for (std::size_t f = 0; f < 3; ++f) erase_event(h, f, 3);
        },
@@ -87,9 +93,12 @@ const std::vector<Case>& cases() {
          b.send();
          b.stored[0].push_back({b.h.texts.add("$double"), 1});
        },
-       [](History&) {}, {{Rule::Twice, 1}}},
-      {"one event stands twice", three_sends,
-       [](History& h) { h.finals[2].events.push_back(h.finals[2].events.back()); }, {{Rule::ShownTwice, 1}}},
+       [](History&) {},
+       {{Rule::Twice, 1}}},
+      {"one event stands twice",
+       three_sends,
+       [](History& h) { h.finals[2].events.push_back(h.finals[2].events.back()); },
+       {{Rule::ShownTwice, 1}}},
       {"a repeat gets the same answer",
        [](Builder& b) {
          auto again = b.h.operations[b.send()];
@@ -103,9 +112,11 @@ const std::vector<Case>& cases() {
          again.result = b.h.texts.add("$other");
          b.h.operations.push_back(again);
        },
-       [](History&) {}, {{Rule::AnsweredTwice, 1}}},
+       [](History&) {},
+       {{Rule::AnsweredTwice, 1}}},
 
-      {"a message stands before one that was acknowledged earlier", three_sends,
+      {"a message stands before one that was acknowledged earlier",
+       three_sends,
        [](History& h) {
          for (std::size_t f = 0; f < 3; ++f) swap_events(h, f, 1, 3);
          h.seen.clear();
@@ -125,17 +136,28 @@ const std::vector<Case>& cases() {
          b.send(1);
          b.h.operations[1].start = b.h.operations[0].start;
        },
-       [](History& h) { swap_events(h, 1, 1, 2); }, {{Rule::OtherOrder, 1}}},
-      {"a receiver is shown another order", three_sends,
-       [](History& h) { std::swap(h.seen[0].event, h.seen[1].event); }, {{Rule::OtherOrder, 1}}},
-      {"a receiver is shown a message twice", three_sends, [](History& h) { h.seen.push_back(h.seen.front()); },
+       [](History& h) { swap_events(h, 1, 1, 2); },
+       {{Rule::OtherOrder, 1}}},
+      {"a receiver is shown another order",
+       three_sends,
+       [](History& h) { std::swap(h.seen[0].event, h.seen[1].event); },
+       {{Rule::OtherOrder, 1}}},
+      {"a receiver is shown a message twice",
+       three_sends,
+       [](History& h) { h.seen.push_back(h.seen.front()); },
        {{Rule::ShownTwice, 1}}},
-      {"a receiver is passed over in the middle", three_sends,
-       [](History& h) { h.seen.erase(h.seen.begin() + 1); }, {{Rule::Hole, 1}}},
-      {"a receiver is passed over at the beginning", three_sends,
-       [](History& h) { h.seen.erase(h.seen.begin()); }, {{Rule::Hole, 1}}},
-      {"a receiver that caught up is passed over at the end", three_sends,
-       [](History& h) { h.seen.erase(h.seen.begin() + 2); }, {{Rule::Hole, 1}}},
+      {"a receiver is passed over in the middle",
+       three_sends,
+       [](History& h) { h.seen.erase(h.seen.begin() + 1); },
+       {{Rule::Hole, 1}}},
+      {"a receiver is passed over at the beginning",
+       three_sends,
+       [](History& h) { h.seen.erase(h.seen.begin()); },
+       {{Rule::Hole, 1}}},
+      {"a receiver that caught up is passed over at the end",
+       three_sends,
+       [](History& h) { h.seen.erase(h.seen.begin() + 2); },
+       {{Rule::Hole, 1}}},
       {"a receiver that did not catch up misses the end", three_sends,
        [](History& h) {
          h.seen.erase(h.seen.begin() + 2);
@@ -146,7 +168,8 @@ const std::vector<Case>& cases() {
          h.seen.erase(h.seen.begin());
          h.seen.front().after_gap = true;
        }},
-      {"a receiver was shown nothing", three_sends,
+      {"a receiver was shown nothing",
+       three_sends,
        [](History& h) { std::erase_if(h.seen, [](const Seen& s) { return s.client == Builder::kReceiver; }); },
        {{Rule::Hole, 1}}},
       {"a token goes back",
@@ -155,10 +178,21 @@ const std::vector<Case>& cases() {
          b.sync();
          b.send();
        },
-       [](History& h) { h.steps.back().to = 0; }, {{Rule::TokenBack, 1}}},
-      {"a token stands still", [](Builder& b) { b.sync(); b.sync(); }},
+       [](History& h) { h.steps.back().to = 0; },
+       {{Rule::TokenBack, 1}}},
+      {"a token stands still",
+       [](Builder& b) {
+         b.sync();
+         b.sync();
+       }},
 
-      {"one's own message is there elsewhere", [](Builder& b) { b.send(); auto r = last(b); r.kind = Kind::ReadEvent; b.h.operations.push_back(r); }},
+      {"one's own message is there elsewhere",
+       [](Builder& b) {
+         b.send();
+         auto r = last(b);
+         r.kind = Kind::ReadEvent;
+         b.h.operations.push_back(r);
+       }},
       {"one's own message is not there elsewhere",
        [](Builder& b) {
          auto read = b.h.operations[b.send()];
@@ -167,7 +201,8 @@ const std::vector<Case>& cases() {
          read.status = 404;
          b.h.operations.push_back(read);
        },
-       [](History&) {}, {{Rule::StaleRead, 1}}},
+       [](History&) {},
+       {{Rule::StaleRead, 1}}},
       {"account data are read as written",
        [](Builder& b) {
          b.operation(Kind::Read, 7, 0);
@@ -180,9 +215,12 @@ const std::vector<Case>& cases() {
          b.operation(Kind::Write, 7, 2);
          b.operation(Kind::Read, 7, 1);
        },
-       [](History&) {}, {{Rule::StaleRead, 1}}},
+       [](History&) {},
+       {{Rule::StaleRead, 1}}},
       {"account data were never written so",
-       [](Builder& b) { b.operation(Kind::Read, 7, 9); }, [](History&) {}, {{Rule::StaleRead, 1}}},
+       [](Builder& b) { b.operation(Kind::Read, 7, 9); },
+       [](History&) {},
+       {{Rule::StaleRead, 1}}},
       {"account data of an unanswered write may show or not",
        [](Builder& b) {
          b.operation(Kind::Write, 7, 1);
@@ -205,14 +243,27 @@ const std::vector<Case>& cases() {
          b.operation(Kind::Read, 7, 1);
          last(b).final = true;
        },
-       [](History&) {}, {{Rule::LostWrite, 1}}},
+       [](History&) {},
+       {{Rule::LostWrite, 1}}},
 
       {"media are read at every site", upload_and_read},
       {"media were never read at the end",
-       [](Builder& b) { b.operation(Kind::Upload, 6, 1); }, [](History&) {}, {{Rule::NotRead, 1}}},
-      {"media cannot be read at one site", [](Builder& b) { upload_and_read(b); last(b).outcome = Outcome::Failed; },
-       [](History&) {}, {{Rule::Unreadable, 1}}},
-      {"media are something else", [](Builder& b) { upload_and_read(b); last(b).different = true; }, [](History&) {},
+       [](Builder& b) { b.operation(Kind::Upload, 6, 1); },
+       [](History&) {},
+       {{Rule::NotRead, 1}}},
+      {"media cannot be read at one site",
+       [](Builder& b) {
+         upload_and_read(b);
+         last(b).outcome = Outcome::Failed;
+       },
+       [](History&) {},
+       {{Rule::Unreadable, 1}}},
+      {"media are something else",
+       [](Builder& b) {
+         upload_and_read(b);
+         last(b).different = true;
+       },
+       [](History&) {},
        {{Rule::Unreadable, 1}}},
       {"media are not there yet at another site, but in the end",
        [](Builder& b) {
@@ -229,7 +280,11 @@ const std::vector<Case>& cases() {
          upload_and_read(b);
        }},
       {"media get no answer at the end",
-       [](Builder& b) { upload_and_read(b); last(b).outcome = Outcome::Unknown; }, [](History&) {},
+       [](Builder& b) {
+         upload_and_read(b);
+         last(b).outcome = Outcome::Unknown;
+       },
+       [](History&) {},
        {{Rule::Unreadable, 1}}},
       {"media that were not acknowledged need not be there",
        [](Builder& b) {
@@ -239,12 +294,25 @@ const std::vector<Case>& cases() {
          last(b).outcome = Outcome::Failed;
        }},
 
-      {"a surviving site answers 503", [](Builder& b) { b.lose(1, kSecond); b.trouble(What::Status, 0, 503); },
-       [](History&) {}, {{Rule::ClientError, 1}}},
-      {"a surviving site closes a connection", [](Builder& b) { b.lose(1, kSecond); b.pass(kSecond / 2); b.trouble(What::Broken, 5); },
-       [](History&) {}, {{Rule::ClientError, 1}}},
-      {"a surviving site answers without what it must carry", [](Builder& b) { b.trouble(What::Content, 5, 200); },
-       [](History&) {}, {{Rule::ClientError, 1}}},
+      {"a surviving site answers 503",
+       [](Builder& b) {
+         b.lose(1, kSecond);
+         b.trouble(What::Status, 0, 503);
+       },
+       [](History&) {},
+       {{Rule::ClientError, 1}}},
+      {"a surviving site closes a connection",
+       [](Builder& b) {
+         b.lose(1, kSecond);
+         b.pass(kSecond / 2);
+         b.trouble(What::Broken, 5);
+       },
+       [](History&) {},
+       {{Rule::ClientError, 1}}},
+      {"a surviving site answers without what it must carry",
+       [](Builder& b) { b.trouble(What::Content, 5, 200); },
+       [](History&) {},
+       {{Rule::ClientError, 1}}},
       {"the lost site fails in any way",
        [](Builder& b) {
          b.lose(1, kSecond);
@@ -257,10 +325,21 @@ const std::vector<Case>& cases() {
          b.lose(1, kSecond);
          b.h.troubles.push_back({b.now() - kSecond, b.now() + 2 * kSecond, 0, 2, Kind::Sync, What::Broken, 0, ""});
        }},
-      {"a site that was let back fails", [](Builder& b) { b.lose(1, kSecond); b.pass(2 * kSecond); b.trouble(What::Refused, 2); },
-       [](History&) {}, {{Rule::ClientError, 1}}},
-      {"patience ends, at whatever site", [](Builder& b) { b.lose(1, kSecond); b.trouble(What::GaveUp, 2); },
-       [](History&) {}, {{Rule::ClientError, 1}}},
+      {"a site that was let back fails",
+       [](Builder& b) {
+         b.lose(1, kSecond);
+         b.pass(2 * kSecond);
+         b.trouble(What::Refused, 2);
+       },
+       [](History&) {},
+       {{Rule::ClientError, 1}}},
+      {"patience ends, at whatever site",
+       [](Builder& b) {
+         b.lose(1, kSecond);
+         b.trouble(What::GaveUp, 2);
+       },
+       [](History&) {},
+       {{Rule::ClientError, 1}}},
       {"a client moves because a surviving node is slow", [](Builder& b) { b.trouble(What::Silent, 0); }},
   };
   return all;
@@ -307,7 +386,8 @@ TEST_CASE("random good histories are found good, and whatever is done to them is
       {Rule::Lost,
        [&](Builder& b, History& h) {
          const auto* o = any_send(b, h);
-         for (auto& f : h.finals) std::erase_if(f.events, [&](const FinalEvent& e) { return o && e.number == o->number; });
+         for (auto& f : h.finals)
+           std::erase_if(f.events, [&](const FinalEvent& e) { return o && e.number == o->number; });
          return o != nullptr;
        }},
       {Rule::Lost,

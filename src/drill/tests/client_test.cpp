@@ -28,7 +28,8 @@ FakeNode::Answer always(std::string answer) {
 struct Fixture {
   explicit Fixture(const std::vector<std::string>& urls) {
     std::vector<World::Node> nodes;
-    for (const auto& url : urls) nodes.push_back({Address::parse(url).value(), static_cast<std::uint32_t>(nodes.size())});
+    for (const auto& url : urls)
+      nodes.push_back({Address::parse(url).value(), static_cast<std::uint32_t>(nodes.size())});
     std::vector<std::uint32_t> order;
     for (std::uint32_t n = 0; n < nodes.size(); ++n) order.push_back(n);
     world = std::make_unique<World>(loop, std::move(nodes));
@@ -192,7 +193,8 @@ TEST_CASE("patience ends when nobody is there") {
 TEST_CASE("a kept connection that was closed meanwhile is no trouble") {
   // Hangs up after each answer without having said so.
   std::atomic<int> times = 0;
-  FakeNode node(ready([&](const std::string&) { return ++times % 2 == 0 ? std::string() : FakeNode::http(200, "yes"); }));
+  FakeNode node(
+      ready([&](const std::string&) { return ++times % 2 == 0 ? std::string() : FakeNode::http(200, "yes"); }));
   Fixture f({node.url()});
   CHECK(f.call().outcome == Outcome::Ok);
   const auto reply = f.call();
@@ -219,8 +221,9 @@ TEST_CASE("answers in chunks, after an interim one, and until the end of the con
 TEST_CASE("only http and IPv4 addresses are nodes") {
   CHECK(Address::parse("http://127.0.0.1:8008").has_value());
   CHECK(Address::parse("http://127.0.0.1:8008/").has_value());
-  for (const auto* bad : {"", "http://", "https://127.0.0.1:1", "http://127.0.0.1", "http://host:80",
-                          "http://127.0.0.1:0", "http://127.0.0.1:65536", "http://127.0.0.1:x", "http://127.0.0.1:80/x"}) {
+  for (const auto* bad :
+       {"", "http://", "https://127.0.0.1:1", "http://127.0.0.1", "http://host:80", "http://127.0.0.1:0",
+        "http://127.0.0.1:65536", "http://127.0.0.1:x", "http://127.0.0.1:80/x"}) {
     CAPTURE(bad);
     CHECK_FALSE(Address::parse(bad).has_value());
   }
@@ -264,7 +267,8 @@ TEST_CASE("what the clients write can be found again") {
   Stage stage(world);
   stage.run = "drillabc ";
   CHECK(number_in(stage, "drillabc 123") == 123);
-  for (const auto* other : {"", "drillabc ", "drillabc x", "drillabd 123", "drillabc -1"}) CHECK(number_in(stage, other) == 0);
+  for (const auto* other : {"", "drillabc ", "drillabc x", "drillabd 123", "drillabc -1"})
+    CHECK(number_in(stage, other) == 0);
   CHECK(find_member(R"({"a":1,"event_id" : "$x","event_id2":"$y"})", "event_id") == "$x");
   CHECK(find_member(R"({"event_id":5})", "event_id").empty());
   CHECK(find_member("", "event_id").empty());

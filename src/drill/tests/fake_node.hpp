@@ -59,7 +59,8 @@ class FakeNode {
       for (const auto& p : peers) polled.push_back({p.fd.get(), POLLIN, 0});
       ::poll(polled.data(), polled.size(), 5);
       for (std::size_t i = polled.size(); i-- > 1;) {
-        if (polled[i].revents != 0 && !talk(peers[i - 1])) peers.erase(peers.begin() + static_cast<std::ptrdiff_t>(i - 1));
+        if (polled[i].revents != 0 && !talk(peers[i - 1]))
+          peers.erase(peers.begin() + static_cast<std::ptrdiff_t>(i - 1));
       }
       if (polled[0].revents != 0) peers.push_back({Fd(::accept(listener_.get(), nullptr, nullptr)), {}});
     }

@@ -73,6 +73,6 @@ TEST_CASE("EDN operations come in pairs, in order of time, and no process goes o
     }
   }
   CHECK(open.empty());
-  CHECK(invoked == static_cast<std::size_t>(std::ranges::count(h.operations, Kind::Send, &Operation::kind)) +
-                       h.finals.size());
+  CHECK(invoked ==
+        static_cast<std::size_t>(std::ranges::count(h.operations, Kind::Send, &Operation::kind)) + h.finals.size());
 }

@@ -96,8 +96,8 @@ TEST_CASE("runs of one fault and role are judged by their median together") {
 }
 
 TEST_CASE("a broken promise is never called good") {
-  for (auto Figures::* member : {&Figures::lost, &Figures::twice, &Figures::out_of_order, &Figures::unreadable,
-                                 &Figures::client_errors}) {
+  for (auto Figures::* member :
+       {&Figures::lost, &Figures::twice, &Figures::out_of_order, &Figures::unreadable, &Figures::client_errors}) {
     auto run = record("kill", "primary", 1);
     REQUIRE(good(run));
     run.figures.*member = 1;
