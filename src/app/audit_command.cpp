@@ -5,6 +5,7 @@
 
 #include <cstdio>
 #include <fstream>
+#include <map>
 #include <memory>
 #include <set>
 
@@ -25,25 +26,26 @@ struct AuditFlags {
   bool json = false;
 };
 
-/// The repositories that pgBackRest's settings name: each `repoN-` with its host, bucket or folder.
-std::vector<std::string> repositories(const std::string& path) {
+/// Where the repositories of pgBackRest's settings are, by number: each `repoN-` names a host, a
+/// bucket or a folder.
+std::map<std::int64_t, std::string> repositories(const std::string& path) {
   std::ifstream in(path);
-  std::map<std::string, std::map<std::string, std::string>> repos;
+  std::map<std::int64_t, std::map<std::string, std::string>> repos;
   for (std::string line; std::getline(in, line);) {
     const auto equals = line.find('=');
     const auto key = trim(std::string_view(line).substr(0, equals));
     const auto dash = key.find('-');
     if (equals == std::string::npos || !key.starts_with("repo") || dash == std::string_view::npos) continue;
-    repos[std::string(key.substr(0, dash))][std::string(key.substr(dash + 1))] =
-        trim(std::string_view(line).substr(equals + 1));
+    const auto number = parse_int(key.substr(4, dash - 4));
+    if (number) repos[*number][std::string(key.substr(dash + 1))] = trim(std::string_view(line).substr(equals + 1));
   }
-  std::set<std::string> places;
-  for (auto& [name, repo] : repos) {
-    if (repo.contains("host")) places.insert(repo["host"]);
-    else if (repo.contains("s3-bucket")) places.insert(repo["s3-endpoint"] + "/" + repo["s3-bucket"]);
-    else if (repo.contains("path")) places.insert("this machine:" + repo["path"]);
+  std::map<std::int64_t, std::string> places;
+  for (auto& [number, repo] : repos) {
+    if (repo.contains("host")) places[number] = repo["host"];
+    else if (repo.contains("s3-bucket")) places[number] = repo["s3-endpoint"] + "/" + repo["s3-bucket"];
+    else if (repo.contains("path")) places[number] = "this machine:" + repo["path"];
   }
-  return {places.begin(), places.end()};
+  return places;
 }
 
 BackupFacts cluster_backups(const AuditFlags& flags) {
@@ -52,10 +54,15 @@ BackupFacts cluster_backups(const AuditFlags& flags) {
   }
   const auto all = cluster_backup::list({.config = flags.pgbackrest});
   if (!all) return {.why = "cannot be seen from here: " + all.error().message};
-  BackupFacts facts{.seen = true, .places = repositories(flags.pgbackrest)};
+  const auto places = repositories(flags.pgbackrest);
+  BackupFacts facts{.seen = true};
+  std::set<std::string> used;
   for (const auto& b : *all) {
-    if (!b.error) facts.newest_ms = std::max(facts.newest_ms.value_or(0), b.stopped_s * 1000);
+    if (b.error) continue;
+    facts.newest_ms = std::max(facts.newest_ms.value_or(0), b.stopped_s * 1000);
+    if (const auto place = places.find(b.repository); place != places.end()) used.insert(place->second);
   }
+  facts.places.assign(used.begin(), used.end());
   return facts;
 }
 
