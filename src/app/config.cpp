@@ -393,7 +393,8 @@ Result<> check_settings(const Config& c) {
   const auto& r = c.registration;
   const bool secret = !r.shared_secret_file.empty() || !r.shared_secret_name.empty();
   if (r.mode == Registration::SharedSecret && !secret) {
-    return fail(Errc::Invalid, "registration.mode = \"shared_secret\" needs registration.shared_secret = \"vault:NAME\"");
+    return fail(Errc::Invalid,
+                "registration.mode = \"shared_secret\" needs registration.shared_secret = \"vault:NAME\"");
   }
   if (!c.turn.uris.empty() && c.turn.shared_secret_file.empty() && c.turn.shared_secret_name.empty()) {
     return fail(Errc::Invalid, "turn.uris needs turn.shared_secret = \"vault:NAME\"");

@@ -36,8 +36,9 @@ Result<std::unique_ptr<store::Database>> open_schema(const Config& config) {
 
 std::vector<store::Migration> all_migrations() {
   std::vector<store::Migration> all;
-  for (const auto steps : {node_migrations(), journal::Journal::migrations(), identity::Identity::migrations(),
-                           blob::Media::migrations(), messenger::migrations(), vault::migrations(), settings::migrations()}) {
+  for (const auto steps :
+       {node_migrations(), journal::Journal::migrations(), identity::Identity::migrations(), blob::Media::migrations(),
+        messenger::migrations(), vault::migrations(), settings::migrations()}) {
     all.insert(all.end(), steps.begin(), steps.end());
   }
   return all;

@@ -45,8 +45,7 @@ constexpr Sql kReadHead{"SELECT pos, command FROM journal_head WHERE id = 1"};
 constexpr Sql kWriteHead{"UPDATE journal_head SET pos = $1, command = $2 WHERE id = 1"};
 // The lock that makes one order of all nodes' batches. Only shared databases need it.
 constexpr Sql kTakeTurn{"SELECT pos, command FROM journal_head WHERE id = 1 FOR UPDATE"};
-constexpr Sql kFeedBetween{
-    "SELECT pos, kind, subject, data FROM feed WHERE pos > $1 AND pos <= $2 ORDER BY pos"};
+constexpr Sql kFeedBetween{"SELECT pos, kind, subject, data FROM feed WHERE pos > $1 AND pos <= $2 ORDER BY pos"};
 constexpr Sql kCommandRefs{"SELECT key_hash, pos FROM commands WHERE pos > $1 ORDER BY pos LIMIT $2"};
 constexpr Sql kCommandsWithHash{"SELECT pos FROM commands WHERE pos > $1 AND key_hash = $2"};
 constexpr Sql kLastBatch{"SELECT batch FROM journal_nodes WHERE node_id = $1"};
@@ -121,8 +120,8 @@ void feed_ahead(Connection& c, Position after, Position upto, std::vector<Entry>
 
 void commands_ahead(Connection& c, std::int64_t after, std::size_t limit, std::vector<CommandRef>& into) {
   c.ahead(
-      kCommandRefs,
-      [&into](const Row& r) { into.push_back({std::bit_cast<std::uint64_t>(r.i64(0)), r.i64(1)}); }, after, limit);
+      kCommandRefs, [&into](const Row& r) { into.push_back({std::bit_cast<std::uint64_t>(r.i64(0)), r.i64(1)}); },
+      after, limit);
 }
 
 std::int64_t last_batch(Connection& c, std::string_view node_id) { return c.one_i64(kLastBatch, node_id).value_or(0); }

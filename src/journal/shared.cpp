@@ -12,10 +12,10 @@ namespace {
 using std::chrono::steady_clock;
 using namespace std::chrono_literals;
 
-constexpr std::string_view kCommits = "haechi";     // channels
+constexpr std::string_view kCommits = "haechi";  // channels
 constexpr std::string_view kLive = "haechi_live";
-constexpr std::size_t kSayMax = 1'000;              // messages that wait to be said; the oldest go first
-constexpr Position kReadAtOnce = 4'000;             // positions
+constexpr std::size_t kSayMax = 1'000;   // messages that wait to be said; the oldest go first
+constexpr Position kReadAtOnce = 4'000;  // positions
 constexpr std::size_t kCommandsAtOnce = 8'000;
 constexpr std::size_t kTopicsRemembered = 100'000;
 constexpr std::size_t kCommandsRemembered = 200'000;
@@ -258,7 +258,8 @@ std::optional<std::string> Shared::earlier_answer(store::Connection& c, std::uin
   }
   if (candidates.size() > kStoredAnswersMax) candidates.resize(kStoredAnswersMax);
   for (const auto pos : candidates) {
-    if (auto record = repo::command_at(c, pos); record && record->full_key == full_key) return std::move(record->answer);
+    if (auto record = repo::command_at(c, pos); record && record->full_key == full_key)
+      return std::move(record->answer);
   }
   return std::nullopt;
 }
@@ -320,8 +321,8 @@ void Shared::listen(store::Connection& c, int wake_fd, Duration at_most) {
     const auto node_end = text.find(' ');
     const auto topic_end = text.find(' ', node_end + 1);
     if (node_end == text.npos || topic_end == text.npos || text.substr(0, node_end) == needs_.node_id) continue;
-    heard_.push_back({std::string(text.substr(node_end + 1, topic_end - node_end - 1)),
-                      std::string(text.substr(topic_end + 1))});
+    heard_.push_back(
+        {std::string(text.substr(node_end + 1, topic_end - node_end - 1)), std::string(text.substr(topic_end + 1))});
   }
   if (!heard_.empty()) {
     News news;

@@ -40,10 +40,10 @@ class Shared {
   struct Needs {
     store::Database& db;
     std::string node_id;
-    std::function<void(News)> tell;       ///< hands to the loop
-    std::function<bool()> stopping;       ///< any thread
-    std::function<WallMs()> wall_ms;      ///< any thread
-    std::function<void()> proven;         ///< a commit was acknowledged
+    std::function<void(News)> tell;   ///< hands to the loop
+    std::function<bool()> stopping;   ///< any thread
+    std::function<WallMs()> wall_ms;  ///< any thread
+    std::function<void()> proven;     ///< a commit was acknowledged
     /// The database went on without something that this node had followed: its memory is of no
     /// use any more. Must not return to work.
     std::function<void()> diverged;
@@ -101,23 +101,23 @@ class Shared {
   std::vector<std::pair<Kind, Journal::StoredReader>> readers_;
   std::vector<const store::LateIndex*> indexes_;
   std::unique_ptr<store::Connection> connection_;
-  std::int64_t term_ = 0;       ///< the highest seen: servers of earlier ones are not believed
-  repo::Head known_;            ///< up to here everything was handed to the loop
-  std::int64_t batch_ = 0;      ///< the number of this node's newest attempt
-  std::int64_t attempt_ = 0;    ///< the number of the attempt that is in doubt
+  std::int64_t term_ = 0;     ///< the highest seen: servers of earlier ones are not believed
+  repo::Head known_;          ///< up to here everything was handed to the loop
+  std::int64_t batch_ = 0;    ///< the number of this node's newest attempt
+  std::int64_t attempt_ = 0;  ///< the number of the attempt that is in doubt
   struct {
     Position pos = 0;
     std::int64_t mark = 0;
-  } past_;  ///< the newest mark that this node has followed
+  } past_;                 ///< the newest mark that this node has followed
   std::int64_t mark_ = 0;  ///< of the batch under way
-  bool behind_ = true;          ///< somebody may have committed more
-  Instant proven_{};            ///< when this node last committed
+  bool behind_ = true;     ///< somebody may have committed more
+  Instant proven_{};       ///< when this node last committed
   std::atomic<Instant::duration::rep> last_contact_{0};
   std::atomic<Instant::duration::rep> last_proof_{0};
   std::vector<std::string> to_say_;
   std::vector<News::Heard> heard_;
-  std::unordered_map<std::int64_t, Position> touched_;  ///< topic -> where another node changed it last
-  Position touched_floor_ = 0;                          ///< what was touched before is forgotten
+  std::unordered_map<std::int64_t, Position> touched_;             ///< topic -> where another node changed it last
+  Position touched_floor_ = 0;                                     ///< what was touched before is forgotten
   std::unordered_multimap<std::uint64_t, std::int64_t> commands_;  ///< hash -> records after commands_floor_
   std::deque<std::pair<std::uint64_t, std::int64_t>> commands_order_;
   std::int64_t commands_floor_ = 0;

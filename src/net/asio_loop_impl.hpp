@@ -25,7 +25,7 @@ struct AsioLoop::Impl {
   // Before the context: handlers that die with it hold timers of this queue.
   TimerQueue timers;
   std::vector<std::coroutine_handle<>> deferred;
-  std::size_t resumed = 0;   ///< of `deferred`: these have had their turn
+  std::size_t resumed = 0;  ///< of `deferred`: these have had their turn
   asio::io_context context{1};
   asio::executor_work_guard<asio::io_context::executor_type> work{context.get_executor()};
   asio::steady_timer wakeup{context};

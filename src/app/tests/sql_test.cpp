@@ -76,9 +76,7 @@ std::vector<Found> statements() {
 }
 
 /// What is asked only where other nodes use the same database.
-bool only_for_shared(std::string_view text) {
-  return text.ends_with("FOR UPDATE") || text.find("pg_") != text.npos;
-}
+bool only_for_shared(std::string_view text) { return text.ends_with("FOR UPDATE") || text.find("pg_") != text.npos; }
 
 }  // namespace
 

@@ -34,8 +34,7 @@ Task<void> keep_submitting(Journal& j, std::int64_t& next, int pipe) {
     if (!claim || claim->answer()) _exit(3);
     const auto guard = number % 3 == 0 ? Guard::Guarded : Guard::Bare;
     const auto answer = co_await j.submit(
-        *claim,
-        [text](Tx& tx) -> Result<std::string> { return std::to_string(*Node::write_note(tx, text)); }, guard);
+        *claim, [text](Tx& tx) -> Result<std::string> { return std::to_string(*Node::write_note(tx, text)); }, guard);
     if (!answer) _exit(4);
     const Ack ack{number, std::stoll(*answer)};
     if (::write(pipe, &ack, sizeof ack) != static_cast<ssize_t>(sizeof ack)) _exit(5);

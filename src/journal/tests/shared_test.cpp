@@ -101,7 +101,9 @@ struct Peer {
     journal->read_stored(kNote, [](Connection& c, Position after, Position upto) {
       return c.all(
           kNotesBetween,
-          [](const Row& r) { return Entry{.pos = r.i64(0), .kind = kNote, .data = r.str(1), .topic = 1, .own = false}; },
+          [](const Row& r) {
+            return Entry{.pos = r.i64(0), .kind = kNote, .data = r.str(1), .topic = 1, .own = false};
+          },
           after, upto);
     });
     journal->subscribe([this](std::span<const Entry> entries) {
@@ -167,7 +169,8 @@ TEST_CASE("nodes that write at the same time have one gapless order, and all fol
     scope.spawn(write_many(a, 20, "a" + std::to_string(lane) + "-"));
     scope.spawn(write_many(b, 20, "b" + std::to_string(lane) + "-"));
   }
-  w.loop.run_until([&] { return scope.running() == 0 && c.order.size() == 160 && a.order.size() == 160 && b.order.size() == 160; });
+  w.loop.run_until(
+      [&] { return scope.running() == 0 && c.order.size() == 160 && a.order.size() == 160 && b.order.size() == 160; });
   std::vector<Position> want;
   for (Position p = 1; p <= 160; ++p) want.push_back(p);
   for (const auto* peer : {&a, &b, &c}) CHECK(peer->order == want);
