@@ -50,10 +50,9 @@ Task<Result<>> move_database(Loop& loop, Dcs& dcs, std::string site, EvacuationO
       co_return fail(Errc::Timeout, "no synchronous standby in another site: the database stays; run this again");
     }
     tell(fmt::format("database: handing the primary over from {} to {}", view.leader, candidate));
-    const auto started = loop.now();
-    CO_TRY_DO(co_await hand_over(loop, dcs, view, candidate, until - loop.now()));
-    const auto took = std::chrono::duration<double>(loop.now() - started).count();
-    tell(fmt::format("database: {} leads, {:.1f} s after the request", candidate, took));
+    CO_TRY(const auto took, co_await hand_over(loop, dcs, view, candidate, until - loop.now()));
+    tell(fmt::format("database: {} leads, {:.1f} s after the request", candidate,
+                     std::chrono::duration<double>(took).count()));
   }
   // A commit must not need this site any more.
   for (bool told = false; loop.now() < until; co_await loop.sleep(milliseconds(200))) {

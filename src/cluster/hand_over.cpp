@@ -55,7 +55,7 @@ Task<void> see_off(Loop& loop, Dcs& dcs, View before, const Site* third, const M
 
 }  // namespace
 
-Task<Result<>> hand_over(Loop& loop, Dcs& dcs, View before, std::string candidate, Duration at_most) {
+Task<Result<Duration>> hand_over(Loop& loop, Dcs& dcs, View before, std::string candidate, Duration at_most) {
   const auto* from = find_site(dcs.sites(), before.leader_site());
   const auto* member = before.member(candidate);
   const auto* to = member ? find_site(dcs.sites(), member->site) : nullptr;
@@ -65,13 +65,14 @@ Task<Result<>> hand_over(Loop& loop, Dcs& dcs, View before, std::string candidat
     if (&s != from && &s != to) third = &s;
   }
 
-  const auto until = loop.now() + at_most;
+  const auto started = loop.now();
+  const auto until = started + at_most;
   Move move;
   Scope errands;
   errands.spawn(request(dcs, *from, before.leader, candidate, move, at_most));
   errands.spawn(see_off(loop, dcs, before, third, move));
 
-  Result<> result = fail(Errc::Timeout, "the database was not handed over in time");
+  Result<Duration> result = fail(Errc::Timeout, "the database was not handed over in time");
   auto next_wake = loop.now();
   while (loop.now() < until) {
     if (move.answer && !move.answer->ok() && move.answer->answered()) {
@@ -80,7 +81,7 @@ Task<Result<>> hand_over(Loop& loop, Dcs& dcs, View before, std::string candidat
     }
     const auto seen = co_await dcs.view(Quorum::No);
     if (seen && seen->leader == candidate) {
-      result = {};
+      result = loop.now() - started;
       break;
     }
     if (seen && seen->leader.empty() && loop.now() >= next_wake) {

@@ -10,7 +10,7 @@
 
 namespace haechi::cluster {
 
-/// Returns when `candidate` leads. Errc::Conflict: Patroni refused; Errc::Timeout.
-Task<Result<>> hand_over(Loop& loop, Dcs& dcs, View before, std::string candidate, Duration at_most);
+/// Returns when `candidate` leads, and how long that took. Errc::Conflict: Patroni refused; Errc::Timeout.
+Task<Result<Duration>> hand_over(Loop& loop, Dcs& dcs, View before, std::string candidate, Duration at_most);
 
 }  // namespace haechi::cluster

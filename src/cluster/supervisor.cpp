@@ -17,7 +17,7 @@ constexpr std::size_t kOpenMax = 5;              ///< questions to one member at
 constexpr auto kStoodStill = milliseconds(400);  ///< between two ticks: then it was we who slept
 constexpr auto kRefresh = seconds(1);
 constexpr auto kUsher = seconds(15);
-constexpr auto kSettled = seconds(10);  ///< before the etcd leader is moved for the sake of order
+constexpr auto kSettled = seconds(4);  ///< before the etcd leader is moved for the sake of order
 
 double seconds_of(Duration d) { return std::chrono::duration<double>(d).count(); }
 
