@@ -26,13 +26,12 @@ using std::chrono::steady_clock;
 constexpr int kBatchesPerChore = 8;
 constexpr auto kStopWait = std::chrono::seconds(30);
 constexpr auto kProbeEvery = std::chrono::seconds(2);
-/// On a shared database: longer than a switch to another site lasts.
 /// No other server begins to acknowledge sooner after this node's last acknowledged commit: a site
 /// has to be silent for longer before its database is replaced.
 constexpr Duration kProofHolds = std::chrono::milliseconds(900);
+/// On a shared database: longer than a switch to another site lasts.
 constexpr auto kSilentMax = std::chrono::seconds(8);
 constexpr Duration kChoreRest = std::chrono::seconds(3);
-constexpr std::size_t kSayMax = 1'000;
 
 class Category final : public std::error_category {
  public:
@@ -187,14 +186,8 @@ class JournalImpl final : public Journal {
 
   void broadcast(std::string_view topic, std::string_view message) override {
     if (!shared_) return;
-    bool wake = false;
-    {
-      const std::lock_guard lock(mutex_);
-      if (to_say_.size() >= kSayMax) to_say_.erase(to_say_.begin());
-      to_say_.emplace_back(topic, message);
-      wake = sleeping_;
-    }
-    if (wake) wake_up();
+    shared_->say(topic, message);
+    wake_up();
   }
   void on_broadcast(std::string topic, std::function<void(std::string_view)> hear) override {
     hearers_.emplace_back(std::move(topic), std::move(hear));
@@ -301,7 +294,7 @@ class JournalImpl final : public Journal {
   void complete(Batch& batch) {
     healthy_ = batch.committed();
     for (const auto& job : batch.jobs()) {
-      if (job->command_pos == 0) continue;
+      if (!batch.committed() || job->command_pos == 0) continue;
       keys_.recorded(job->key_hash, job->command_pos, std::move(job->full_key), std::string(job->answer()));
     }
     if (!batch.entries().empty()) tell_followers(batch.entries());
@@ -316,6 +309,7 @@ class JournalImpl final : public Journal {
     for (auto& job : batch.jobs()) {
       if (shared_) loop_.timers().disarm(job->late);
       if (job->failure) job->finish(*std::move(job->failure));
+      else if (!batch.committed()) job->finish(Error(Errc::Failed, "not committed"));
       else if (job->earlier_answer) job->finish_as(*std::move(job->earlier_answer));
       else job->finish();
     }
@@ -437,17 +431,14 @@ class JournalImpl final : public Journal {
   void shared_loop() {
     while (true) {
       Batch::Jobs taken;
-      std::vector<std::pair<std::string, std::string>> to_say;
       bool end = false;
       {
         const std::lock_guard lock(mutex_);
         taken.swap(pending_);
-        to_say.swap(to_say_);
         end = stopping_ && taken.empty();
         sleeping_ = taken.empty();
       }
       if (end) return;
-      for (const auto& [topic, message] : to_say) shared_->say(topic, message);
       if (taken.empty()) {
         shared_->idle(wake_fd_);
         std::uint64_t woken = 0;
@@ -521,7 +512,6 @@ class JournalImpl final : public Journal {
   std::mutex mutex_;
   std::condition_variable more_;
   Batch::Jobs pending_;
-  std::vector<std::pair<std::string, std::string>> to_say_;
   bool sleeping_ = false;
   bool stopping_ = false;
   int wake_fd_ = -1;

@@ -54,6 +54,7 @@ constexpr Sql kWriteBatch{
     "ON CONFLICT (node_id) DO UPDATE SET batch = excluded.batch, seen_ms = excluded.seen_ms"};
 constexpr Sql kForgetNodes{"DELETE FROM journal_nodes WHERE seen_ms < $1"};
 constexpr Sql kAddMark{"INSERT INTO journal_marks(pos, mark) VALUES($1, $2)"};
+constexpr Sql kMarksBetween{"SELECT pos, mark FROM journal_marks WHERE pos > $1 AND pos <= $2 ORDER BY pos"};
 constexpr Sql kMarkAt{"SELECT mark FROM journal_marks WHERE pos = $1"};
 constexpr Sql kTrimMarks{"DELETE FROM journal_marks WHERE pos < $1"};
 constexpr Sql kKeeper{"SELECT node_id, until_ms FROM journal_keeper WHERE id = 1"};
@@ -131,6 +132,9 @@ void write_batch(Connection& c, std::string_view node_id, std::int64_t batch, Wa
 void forget_nodes(Connection& c, WallMs silent_since) { c.exec(kForgetNodes, silent_since); }
 
 void add_mark(Connection& c, Position pos, std::int64_t mark) { c.put(kAddMark, pos, mark); }
+void marks_ahead(Connection& c, Position after, Position upto, std::vector<Mark>& into) {
+  c.ahead(kMarksBetween, [&into](const Row& r) { into.push_back({r.i64(0), r.i64(1)}); }, after, upto);
+}
 std::int64_t mark_at(Connection& c, Position pos) { return c.one_i64(kMarkAt, pos).value_or(0); }
 void trim_marks(Connection& c, Position below) { c.exec(kTrimMarks, below); }
 

@@ -42,7 +42,14 @@ void commands_ahead(store::Connection& c, std::int64_t after, std::size_t limit,
 /// Which of a node's batches was committed last; 0: none.
 std::int64_t last_batch(store::Connection& c, std::string_view node_id);
 void write_batch(store::Connection& c, std::string_view node_id, std::int64_t batch, WallMs now);
-/// A number of the batch that ended at `pos`; 0: none is known.
+/// Where a batch ended, and a number that only it has.
+struct Mark {
+  Position pos = 0;
+  std::int64_t mark = 0;
+};
+/// Of the batches that ended at after < pos <= upto, in order. As Connection::ahead.
+void marks_ahead(store::Connection& c, Position after, Position upto, std::vector<Mark>& into);
+/// 0: none is known.
 std::int64_t mark_at(store::Connection& c, Position pos);
 void add_mark(store::Connection& c, Position pos, std::int64_t mark);
 void trim_marks(store::Connection& c, Position below);

@@ -88,44 +88,59 @@ void Shared::check_past(store::Connection& c) {
   needs_.diverged();
 }
 
-void Shared::lose(const store::ConnectionLost& why) {
-  log::warn("the database connection was lost", {{"error", why.what()}});
-  connection_.reset();
+void Shared::run(Batch& batch) {
+  while (!step(batch)) {
+  }
+  if (!batch.committed()) return;
+  known_ = batch.last();
+  if (mark_ != 0) past_ = {known_.pos, mark_};
+  outbox_.clear();  // it went with the batch
+  in_contact();
+  proven();
+  hear_notices();
 }
 
-void Shared::run(Batch& batch) {
+/// One attempt; true: the batch is committed, or every command of it has failed.
+bool Shared::step(Batch& batch) {
   try {
-    while (true) {
-      try {
-        auto& c = connection();
-        if (batch.in_doubt() && settle(c, batch)) break;
-        batch.run(c, this);
-        break;
-      } catch (const FarBehind&) {
-        connection_->rollback();
-        while (follow(*connection_)) {
-        }
-      } catch (const store::ConnectionLost& e) {
-        lose(e);
-      } catch (const store::Exhausted& e) {
-        // Somebody makes room, or the database moves to a site that has some; the callers know how
-        // long they wait.
-        log::warn("the database has no room left", {{"error", e.what()}});
-        if (needs_.stopping()) throw Stopping{};
-        std::this_thread::sleep_for(kBeforeNextTry);
-      }
+    auto& c = connection();
+    if (far_behind_) {
+      far_behind_ = follow(c);
+      return false;
     }
-    if (batch.committed()) {
-      known_ = batch.last();
-      if (mark_ != 0) past_ = {known_.pos, mark_};
-      in_contact();
-      proven();
-    }
-    listen(connection(), -1, Duration::zero());
-  } catch (const store::ConnectionLost& e) {
-    lose(e);
+    if (batch.in_doubt() && settle(c, batch)) return true;
+    batch.run(c, this);
+    return true;
+  } catch (const FarBehind&) {
+    connection_->rollback();
+    far_behind_ = true;
+  } catch (const store::SqlError& e) {
+    recover(e);
   } catch (const Stopping&) {
-    if (!batch.committed()) batch.fail_all({Errc::ShuttingDown, "shutting down"});
+    batch.fail_all({Errc::ShuttingDown, "shutting down"});
+    return true;
+  }
+  return false;
+}
+
+/// After an error that is no command's own. Whoever waits for the outcome knows how long.
+void Shared::recover(const store::SqlError& error) {
+  log::warn("the database cannot be used just now", {{"error", error.what()}});
+  if (dynamic_cast<const store::Exhausted*>(&error) && connection_) {
+    // Somebody makes room, or the database moves to a site that has some.
+    connection_->rollback();
+  } else {
+    connection_.reset();
+  }
+  std::this_thread::sleep_for(kBeforeNextTry);
+}
+
+/// What came while the batch ran; nothing that goes wrong here is the batch's.
+void Shared::hear_notices() {
+  try {
+    listen(*connection_, -1, Duration::zero());
+  } catch (const store::SqlError& e) {
+    recover(e);
   }
 }
 
@@ -154,6 +169,7 @@ News Shared::ask(store::Connection& c, bool turn) {
   else repo::read_head_ahead(c, news.upto);
   repo::feed_ahead(c, known_.pos, to, news.entries);
   repo::commands_ahead(c, known_.command, kCommandsAtOnce, news.commands);
+  repo::marks_ahead(c, known_.pos, to, news.marks);
   std::vector<Entry> stored;
   for (const auto& [kind, read] : readers_) std::ranges::move(read(c, known_.pos, to), std::back_inserter(stored));
   c.flush();
@@ -162,6 +178,7 @@ News Shared::ask(store::Connection& c, bool turn) {
   const Position upto = std::min(news.upto.pos, to);
   std::erase_if(news.entries, [&](const Entry& e) { return e.pos > upto; });
   std::erase_if(news.commands, [&](const auto& r) { return r.pos > news.upto.command; });
+  std::erase_if(news.marks, [&](const auto& m) { return m.pos > upto; });
   std::ranges::sort(news.entries, {}, &Entry::pos);
   for (auto& e : news.entries) e.own = false;
   attach_segments(c, news.entries);
@@ -198,6 +215,7 @@ void Shared::learn(News news) {
     touched_floor_ = news.upto.pos;
   }
   for (const auto& r : news.commands) remember(r.key_hash, r.pos);
+  if (!news.marks.empty()) past_ = news.marks.back();
   known_ = news.upto;
   news.heard = std::exchange(heard_, {});
   if (!news.empty()) needs_.tell(std::move(news));
@@ -206,9 +224,7 @@ void Shared::learn(News news) {
 repo::Head Shared::take_turn(store::Connection& c) {
   auto news = ask(c, true);
   if (news.upto.pos > known_.pos + kReadAtOnce || news.commands.size() >= kCommandsAtOnce) throw FarBehind{};
-  const bool moved = news.upto.pos != known_.pos;
   learn(std::move(news));
-  if (moved) past_ = {0, 0};  // where the others' last batch ended is marked; it is read when it is needed
   return known_;
 }
 
@@ -216,9 +232,7 @@ repo::Head Shared::take_turn(store::Connection& c) {
 bool Shared::follow(store::Connection& c) {
   auto news = ask(c, false);
   const bool more = news.upto.pos > known_.pos + kReadAtOnce || news.commands.size() >= kCommandsAtOnce;
-  const bool moved = news.upto.pos != known_.pos;
   learn(std::move(news));
-  if (moved) past_ = {known_.pos, more ? 0 : repo::mark_at(c, known_.pos)};
   in_contact();
   return more;
 }
@@ -273,33 +287,52 @@ void Shared::sign(store::Connection& c, repo::Head before, repo::Head after) {
     repo::add_mark(c, after.pos, mark_);
   }
   if (after != before) c.notify(kCommits, needs_.node_id);
+  speak(c);
 }
 
 void Shared::say(std::string_view topic, std::string_view message) {
-  if (to_say_.size() >= kSayMax) to_say_.erase(to_say_.begin());
   std::string text = needs_.node_id;
   text.append(" ").append(topic).append(" ").append(message);
-  to_say_.push_back(std::move(text));
+  const std::lock_guard lock(said_mutex_);
+  if (said_.size() >= kSayMax) said_.pop_front();
+  said_.push_back(std::move(text));
+}
+
+/// Inside a transaction: with its commit the others hear what was said.
+void Shared::speak(store::Connection& c) {
+  {
+    const std::lock_guard lock(said_mutex_);
+    while (!said_.empty()) {
+      outbox_.push_back(std::move(said_.front()));
+      said_.pop_front();
+    }
+  }
+  while (outbox_.size() > kSayMax) outbox_.pop_front();
+  for (const auto& text : outbox_) c.notify(kLive, text);
 }
 
 void Shared::idle(int wake_fd) {
   try {
     auto& c = connection();
-    if (!to_say_.empty()) {
-      for (const auto& text : std::exchange(to_say_, {})) c.notify(kLive, text);
-      c.flush();
-    }
     if (behind_) behind_ = follow(c);
+    if (something_said()) {
+      // A transaction of notices alone writes nothing, and so waits for no second copy.
+      c.begin();
+      speak(c);
+      c.commit();
+      outbox_.clear();
+    }
     if (!behind_ && steady_clock::now() - proven_ > kProveEvery) prove(c);
     listen(c, wake_fd, behind_ ? Duration::zero() : kListenFor);
-  } catch (const store::ConnectionLost& e) {
-    lose(e);
   } catch (const store::SqlError& e) {
-    log::error("following the other nodes failed", {{"error", e.what()}});
-    connection_.reset();
-    std::this_thread::sleep_for(kBeforeNextTry);
+    recover(e);
   } catch (const Stopping&) {
   }
+}
+
+bool Shared::something_said() {
+  const std::lock_guard lock(said_mutex_);
+  return !said_.empty() || !outbox_.empty();
 }
 
 /// A commit without a change: that reads work does not show that writes do.

@@ -12,6 +12,7 @@
 
 #include <atomic>
 #include <deque>
+#include <mutex>
 #include <unordered_map>
 
 #include "journal/batch.hpp"
@@ -25,6 +26,7 @@ namespace haechi::journal {
 struct News {
   std::vector<Entry> entries;
   std::vector<repo::CommandRef> commands;
+  std::vector<repo::Mark> marks;
   repo::Head upto;
   struct Heard {
     std::string topic;
@@ -61,7 +63,7 @@ class Shared {
   /// Follows what others committed, says what is to be said, and waits for more: for a notice,
   /// for `wake_fd`, or for a while. Shows by a small commit now and then that it could commit.
   void idle(int wake_fd);
-  /// What the other nodes are told; goes out with the next batch or the next idle().
+  /// What the other nodes are told: goes out with the next batch or the next idle(). Any thread.
   void say(std::string_view topic, std::string_view message);
 
   /// When something was last committed or followed. Any thread.
@@ -84,7 +86,11 @@ class Shared {
   struct Stopping {};
   struct FarBehind {};  ///< more has to be read than one turn should last
   store::Connection& connection();
-  void lose(const store::ConnectionLost& why);
+  bool step(Batch& batch);
+  void recover(const store::SqlError& error);
+  void hear_notices();
+  void speak(store::Connection& c);
+  bool something_said();
   bool settle(store::Connection& c, Batch& batch);
   News ask(store::Connection& c, bool turn);
   /// Takes in what ask() brought and hands it to the loop.
@@ -105,16 +111,16 @@ class Shared {
   repo::Head known_;          ///< up to here everything was handed to the loop
   std::int64_t batch_ = 0;    ///< the number of this node's newest attempt
   std::int64_t attempt_ = 0;  ///< the number of the attempt that is in doubt
-  struct {
-    Position pos = 0;
-    std::int64_t mark = 0;
-  } past_;                 ///< the newest mark that this node has followed
+  repo::Mark past_;        ///< the newest that this node has followed
   std::int64_t mark_ = 0;  ///< of the batch under way
   bool behind_ = true;     ///< somebody may have committed more
+  bool far_behind_ = false;  ///< so much that it is read before the next turn
   Instant proven_{};       ///< when this node last committed
   std::atomic<Instant::duration::rep> last_contact_{0};
   std::atomic<Instant::duration::rep> last_proof_{0};
-  std::vector<std::string> to_say_;
+  std::mutex said_mutex_;
+  std::deque<std::string> said_;    ///< under the mutex; at most kSayMax
+  std::deque<std::string> outbox_;  ///< what the transaction under way carries, until it is committed
   std::vector<News::Heard> heard_;
   std::unordered_map<std::int64_t, Position> touched_;             ///< topic -> where another node changed it last
   Position touched_floor_ = 0;                                     ///< what was touched before is forgotten
