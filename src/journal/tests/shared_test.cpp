@@ -25,6 +25,7 @@ enum class Cut { None, BeforeTheCommit, AfterTheCommit };
 /// Breaks the nth commit of a writing connection, with or without having carried it out.
 struct Cuts {
   std::atomic<int> countdown{-1};
+  std::atomic<int> flushes{-1};  ///< or the nth flush
   Cut how = Cut::None;
 };
 
@@ -44,7 +45,11 @@ class CutConnection final : public Connection {
   void savepoint() override { inner_->savepoint(); }
   void release() override { inner_->release(); }
   void rollback_to() override { inner_->rollback_to(); }
-  void flush() override { inner_->flush(); }
+  void flush() override {
+    if (cuts_.flushes.fetch_sub(1) != 0) return inner_->flush();
+    inner_.reset();
+    throw store::ConnectionLost("cut");
+  }
   bool defers() const override { return inner_->defers(); }
   std::int64_t term() const override { return inner_->term(); }
   void listen(std::string_view channel) override { inner_->listen(channel); }
@@ -91,7 +96,8 @@ struct World {
 };
 
 struct Peer {
-  Peer(World& w, std::string id, Options options = {}) : world(w) {
+  enum class Start { Now, Later };
+  Peer(World& w, std::string id, Options options = {}, Start start = Start::Now) : world(w) {
     options.node_id = std::move(id);
     db = std::make_unique<CutDatabase>(w.postgres.open(), cuts);
     readers = std::make_unique<store::Readers>(w.loop, *db, 2, 1000);
@@ -112,7 +118,7 @@ struct Peer {
         if (!e.own) foreign.push_back(e.kind == kNote ? e.data : e.subject);
       }
     });
-    journal->start();
+    if (start == Start::Now) journal->start();
   }
   ~Peer() { world.loop.run(journal->stop()); }
 
@@ -247,6 +253,31 @@ TEST_CASE("a batch whose commit is in doubt is settled: never lost, never twice"
     CHECK(w.postgres.ask("SELECT pos FROM journal_head") == "8");
     // None of a's own changes came back to it as somebody else's.
     CHECK(a.foreign.empty());
+  }
+}
+
+TEST_CASE("a node that is far behind and loses its connection while it catches up acknowledges only what is stored") {
+  if (!OnPostgres::available()) return;
+  for (const int flush : {0, 1, 2}) {
+    CAPTURE(flush);
+    World w;
+    Peer b(w, "b", {}, Peer::Start::Later);
+    Peer a(w, "a");
+    const auto many = w.loop.run(a.journal->submit([](Tx& tx) -> Result<Position> {
+      Position last = 0;
+      for (int i = 0; i < 9'000; ++i) last = tx.append(kWord, "w", "{}");
+      return last;
+    }));
+    REQUIRE(many);
+    std::vector<std::string> answers;
+    Scope scope;
+    scope.spawn(keyed(b, "k", "stored", answers));
+    b.cuts.flushes = flush;
+    b.journal->start();
+    w.loop.run_until([&] { return scope.running() == 0; });
+    CHECK(answers == std::vector<std::string>{"stored"});
+    CHECK(w.postgres.ask("SELECT answer FROM commands") == "stored");
+    CHECK(b.order.size() == 9'001);
   }
 }
 
